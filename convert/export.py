@@ -1,0 +1,36 @@
+"""From a module to an exported program, once for every target."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from edge_stickers.errors import ConversionError
+from edge_stickers.spec import ComponentSpec
+
+
+def export_component(module: nn.Module, spec: ComponentSpec) -> ExportedProgram:
+    """Traces a component with the shapes of its specification.
+
+    Args:
+        module: takes `spec.inputs` in their order.
+        spec: names, shapes and dtypes.
+
+    Returns:
+        The program in ATen operators, norms and attention still whole.
+
+    Raises:
+        ConversionError: the module cannot be traced, or returns other shapes than its specification says.
+    """
+    try:
+        with torch.no_grad():
+            program = torch.export.export(module.eval(), spec.example(), strict=False)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        raise ConversionError(f"{spec.component} cannot be exported: {reason}; see the cause above") from error
+    outputs = [tuple(node.meta["val"].shape) for node in program.graph.output_node().args[0]]
+    expected = [tensor.shape for tensor in spec.outputs]
+    if outputs != expected:
+        raise ConversionError(f"{spec.component} returns shapes {outputs}, its specification says {expected}; correct one")
+    return program

@@ -1,0 +1,83 @@
+"""Which operator becomes what for backends that have neither norms nor attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
+from torch.export.exported_program import default_decompositions
+
+from edge_stickers.convert.passes import attention, normalisation, shapes
+from edge_stickers.errors import ConversionError
+
+aten = torch.ops.aten
+
+KEPT = (aten.linear.default, aten.gelu.default, aten.hardswish.default, aten.upsample_bilinear2d.vec)
+"""Operators that stay whole although PyTorch would take them apart."""
+
+REWRITES: dict[Any, Callable[..., Any]] = {
+    aten.group_norm.default: normalisation.group_norm,
+    aten.layer_norm.default: normalisation.layer_norm,
+    aten.scaled_dot_product_attention.default: attention.scaled_dot_product_attention,
+    aten.chunk.default: shapes.chunk,
+    aten.split.Tensor: shapes.split,
+    aten.split_with_sizes.default: shapes.split_with_sizes,
+    aten.select.int: shapes.select,
+    aten.unbind.int: shapes.unbind,
+    aten.unsqueeze.default: shapes.unsqueeze,
+    aten.squeeze.default: shapes.squeeze,
+    aten.squeeze.dim: shapes.squeeze,
+    aten.squeeze.dims: shapes.squeeze,
+    aten.expand.default: shapes.expand,
+    aten.repeat_interleave.self_int: shapes.repeat_interleave,
+    aten.repeat.default: shapes.repeat,
+    aten.mean.dim: shapes.mean_dim,
+    aten.contiguous.default: shapes.same,
+    aten.clone.default: shapes.same,
+    aten.alias.default: shapes.same,
+    aten.lift_fresh_copy.default: shapes.same,
+    aten.dropout.default: shapes.same,
+    aten.zeros_like.default: shapes.filled_like(0.0),
+    aten.ones_like.default: shapes.filled_like(1.0),
+}
+"""The forms that XNNPACK takes whole, by operator."""
+
+
+class _Rewriter(fx.Interpreter):
+    """Runs a graph with other functions in the place of some operators."""
+
+    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return REWRITES.get(target, target)(*args, **kwargs)
+
+
+class _Rewritten(nn.Module):
+    """The module of a program, run with the rewrites: to export it is to rewrite the program."""
+
+    def __init__(self, program: ExportedProgram) -> None:
+        super().__init__()
+        self.original = program.module(check_guards=False)
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return _Rewriter(self.original).run(*inputs)
+
+
+def decompose(program: ExportedProgram) -> ExportedProgram:
+    """Takes a program apart into the forms of `REWRITES`.
+
+    Args:
+        program: from `export_component`.
+
+    Returns:
+        A program in core operators, with the same inputs and outputs.
+    """
+    inputs = program.example_inputs
+    if inputs is None:
+        raise ConversionError("the program has no example inputs; export it with torch.export.export(module, inputs)")
+    table = default_decompositions()
+    for operator in KEPT:
+        table.pop(operator, None)
+    with torch.no_grad():
+        return torch.export.export(_Rewritten(program), inputs[0], strict=False).run_decompositions(table)

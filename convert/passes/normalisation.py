@@ -1,0 +1,94 @@
+"""Normalisations in operators that every backend has: means, 1x1 convolutions and linear layers with constant weights."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edge_stickers.convert.passes.constants import constant
+
+
+def group_norm(x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5,
+               cudnn_enabled: bool = True) -> Tensor:  # fmt: skip
+    """GroupNorm of images as spatial mean, then 1x1 convolutions that average over groups.
+
+    Everything that is one number a channel comes out of a convolution, the offsets as its bias: a convolution's
+    output has the layout of the images, a constant has not, and a product of both would be transposed at run time.
+
+    Args:
+        x: (N, C, H, W); other ranks take the plain form.
+        num_groups: G.
+        weight: (C,).
+        bias: (C,).
+        eps: added to the variance.
+        cudnn_enabled: not used; the operator has it.
+
+    Returns:
+        The shape of x.
+
+    Source: "Group Normalization", equation 1.
+    """
+    if x.dim() != 4:
+        return _group_norm_rows(x, num_groups, weight, bias, eps)
+    channels = x.shape[1]
+    average = _group_average(channels, num_groups, x)  # (C, C, 1, 1)
+    scale = torch.ones(channels, dtype=x.dtype) if weight is None else weight
+    epsilon = constant(np.full(channels, eps), x.dtype)
+    mean = F.conv2d(x.mean([2, 3], keepdim=True), average)  # (N, C, 1, 1)
+    centred = x - mean
+    inverse = F.conv2d((centred * centred).mean([2, 3], keepdim=True), average, epsilon).rsqrt()  # (N, C, 1, 1)
+    factor = F.conv2d(inverse, scale.reshape(channels, 1, 1, 1), groups=channels)
+    minus = constant(np.full((channels, 1, 1, 1), -1.0), x.dtype)
+    offset = F.conv2d(mean * factor, minus, bias, groups=channels)
+    return x * factor + offset
+
+
+def layer_norm(x: Tensor, normalized_shape: list[int], weight: Tensor | None = None, bias: Tensor | None = None,
+               eps: float = 1e-5, cudnn_enable: bool = True) -> Tensor:  # fmt: skip
+    """LayerNorm whose means are linear layers with one constant row.
+
+    Args:
+        x: (..., D).
+        normalized_shape: the last dimensions of x.
+        weight: of that shape.
+        bias: of that shape.
+        eps: added to the variance.
+        cudnn_enable: not used; the operator has it.
+
+    Returns:
+        The shape of x.
+
+    Source: "Layer Normalization", equation 3.
+    """
+    shape, width = x.shape, math.prod(normalized_shape)
+    rows = x.reshape(*shape[: len(shape) - len(normalized_shape)], width)
+    row = constant(np.full((1, width), 1.0 / width), x.dtype)
+    centred = rows - F.linear(rows, row)
+    variance = F.linear(centred * centred, row, constant(np.full(1, eps), x.dtype))
+    out = centred * variance.rsqrt()
+    if weight is not None:
+        out = out * weight.reshape(width)
+    if bias is not None:
+        out = out + bias.reshape(width)
+    return out.reshape(shape)
+
+
+def _group_average(channels: int, groups: int, like: Tensor) -> Tensor:
+    """(C, C, 1, 1): one over the group's size where two channels share a group."""
+    size = channels // groups
+    average = np.kron(np.eye(groups), np.full((size, size), 1.0 / size))
+    return constant(average[:, :, None, None], like.dtype)
+
+
+def _group_norm_rows(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    shape = x.shape
+    rows = x.reshape(shape[0], groups, -1)
+    out = layer_norm(rows, [rows.shape[2]], eps=eps).reshape(shape)
+    channel = [1, shape[1], *([1] * (len(shape) - 2))]
+    if weight is not None:
+        out = out * weight.reshape(channel)
+    return out if bias is None else out + bias.reshape(channel)

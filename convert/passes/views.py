@@ -1,0 +1,124 @@
+"""Views, permutations and copies: those that cancel each other go, and views move behind slices and concatenations."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import fx
+from torch.export import ExportedProgram
+
+from edge_stickers.convert.passes.graph import calls, erase, fake_tensor, finish, insert, replace, shape
+
+aten = torch.ops.aten
+VIEW, PERMUTE = aten.view_copy.default, aten.permute.default  # a copying view takes any strides
+VIEWS = (VIEW, aten.view.default, aten._unsafe_view.default, aten.unsqueeze.default, aten.squeeze.dim, aten.squeeze.dims, aten.squeeze.default)
+
+
+def simplify_views(program: ExportedProgram) -> ExportedProgram:
+    """Removes data movement that has no effect, until nothing is left to remove.
+
+    Args:
+        program: in core operators.
+
+    Returns:
+        The same program, changed in place.
+    """
+    for node in calls(program, aten._assert_tensor_metadata.default):
+        node.graph.erase_node(node)
+    for node in calls(program, aten.clone.default, aten.alias.default, aten._to_copy.default):
+        if fake_tensor(node).dtype == fake_tensor(node.args[0]).dtype:  # type: ignore[arg-type]
+            replace(node, node.args[0])  # type: ignore[arg-type]
+    for node in calls(program, *VIEWS):
+        if node.target is not VIEW or -1 in node.args[1]:  # type: ignore[operator]
+            replace(node, insert(node, VIEW, node.args[0], shape(node)))
+    changed = True
+    while changed:
+        changed = any([_one(node) for node in calls(program, VIEW, PERMUTE, aten.slice.Tensor, aten.cat.default) if not node._erased])
+    return finish(program)
+
+
+def _one(node: fx.Node) -> bool:
+    """Simplifies one node; true where something changed."""
+    match node.target:
+        case aten.view_copy.default:
+            return _view(node)
+        case aten.permute.default:
+            return _permute(node)
+        case aten.slice.Tensor:
+            return _slice_of_view(node)
+        case _:
+            return _cat_of_views(node)
+
+
+def _view(node: fx.Node) -> bool:
+    source: fx.Node = node.args[0]  # type: ignore[assignment]
+    if shape(node) == shape(source):
+        replace(node, source)
+        return True
+    if source.target is VIEW:
+        node.update_arg(0, source.args[0])
+        erase(source)
+        return True
+    return False
+
+
+def _permute(node: fx.Node) -> bool:
+    source: fx.Node = node.args[0]  # type: ignore[assignment]
+    rank = len(shape(source))
+    order = [d % rank for d in node.args[1]]  # type: ignore[union-attr]
+    if source.target is PERMUTE:
+        inner = [d % rank for d in source.args[1]]  # type: ignore[union-attr]
+        replace(node, insert(node, PERMUTE, source.args[0], [inner[d] for d in order]))
+        return True
+    moved = [d for d in order if shape(source)[d] != 1]
+    if moved == sorted(moved):  # only dimensions of size 1 change places
+        replace(node, insert(node, VIEW, source, shape(node)))
+        return True
+    return False
+
+
+def _slice_of_view(node: fx.Node) -> bool:
+    """A slice of a view becomes a view of a slice, where a dimension of the view is one of the tensor behind it."""
+    source, dim, *bounds = node.args
+    if not isinstance(source, fx.Node) or source.target is not VIEW or len(source.users) > 4:
+        return False
+    origin: fx.Node = source.args[0]  # type: ignore[assignment]
+    place = same_dimension(shape(source), shape(origin), int(dim) % len(shape(source)))  # type: ignore[call-overload]
+    if place is None:
+        return False
+    replace(node, insert(node, VIEW, insert(node, aten.slice.Tensor, origin, place, *bounds), shape(node)))
+    return True
+
+
+def _cat_of_views(node: fx.Node) -> bool:
+    """A concatenation of views becomes a view of a concatenation, where the tensors behind them can be joined alike."""
+    parts: list[fx.Node] = list(node.args[0])  # type: ignore[arg-type]
+    dim = int(node.args[1]) % len(shape(node)) if len(node.args) > 1 else 0  # type: ignore[call-overload]
+    if any(part.target is not VIEW or len(part.users) > len(parts) for part in parts):
+        return False
+    origins: list[fx.Node] = [part.args[0] for part in parts]  # type: ignore[misc]
+    places = {same_dimension(shape(part), shape(origin), dim) for part, origin in zip(parts, origins, strict=True)}
+    place = places.pop()
+    if places or place is None or len({(*shape(o)[:place], *shape(o)[place + 1 :]) for o in origins}) > 1:
+        return False
+    replace(node, insert(node, VIEW, insert(node, aten.cat.default, origins, place), shape(node)))
+    return True
+
+
+def same_dimension(view: list[int], origin: list[int], dim: int) -> int | None:
+    """The dimension of a tensor that is one dimension of its view: as long, with as much before it.
+
+    Args:
+        view: the shape of the view.
+        origin: the shape of the tensor.
+        dim: of the view, not of length 1.
+
+    Returns:
+        The dimension of the tensor, or None.
+    """
+    before = math.prod(view[:dim])
+    for place, length in enumerate(origin):
+        if length == view[dim] != 1 and math.prod(origin[:place]) == before:
+            return place
+    return None

@@ -1,0 +1,1 @@
+"""Stickers, the motion library that animates them, their captions, and the clips made of all three."""

@@ -1,0 +1,112 @@
+"""Numerics of the models as pure functions. Shapes: B clips, F frames, C channels, H, W, T tokens, D width."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def timestep_embedding(timestep: Tensor, dim: int, *, max_period: float = 10_000.0) -> Tensor:
+    """Sinusoidal embedding of the diffusion time.
+
+    Args:
+        timestep: (B,) float, 0..1000.
+        dim: width of the result, even.
+        max_period: the longest period.
+
+    Returns:
+        (B, dim), cosines first.
+
+    Source: "Attention Is All You Need", section 3.5, in the form of diffusers' `Timesteps`.
+    """
+    half = dim // 2
+    frequencies = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32, device=timestep.device) / half)
+    angles = timestep[:, None].float() * frequencies[None]
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+def frame_features(frames: int, harmonics: int = 4) -> Tensor:
+    """Circular features of the frame index: frame `frames` would be frame 0 again, so clips loop.
+
+    Returns:
+        (F, 2 * harmonics): cos and sin of 2 pi k f / F for k = 1..harmonics.
+    """
+    angles = 2 * math.pi * torch.arange(frames)[:, None] * torch.arange(1, harmonics + 1)[None] / frames
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+def cell_centres(height: int, width: int) -> Tensor:
+    """Centres of the cells of a grid, in -1..1, x then y.
+
+    Returns:
+        (H * W, 2), row by row.
+    """
+    ys = (torch.arange(height) + 0.5) * (2.0 / height) - 1.0
+    xs = (torch.arange(width) + 0.5) * (2.0 / width) - 1.0
+    grid_y, grid_x = torch.meshgrid(ys, xs, indexing="ij")
+    return torch.stack([grid_x, grid_y], dim=-1).reshape(height * width, 2)
+
+
+def neighbour_frames(x: Tensor, frames: int) -> Tensor:
+    """Each frame with the one before and the one after it on the channels; the last frame is followed by the first.
+
+    Args:
+        x: (B * F, C, H, W).
+        frames: F.
+
+    Returns:
+        (B * F, 3 C, H, W): previous, own, next.
+    """
+    shape = x.shape
+    clips = x.reshape(-1, frames, shape[1] * shape[2] * shape[3])  # (B, F, C H W)
+    before = torch.cat([clips[:, -1:], clips[:, :-1]], dim=1)
+    after = torch.cat([clips[:, 1:], clips[:, :1]], dim=1)
+    return torch.cat([before.reshape(shape), x, after.reshape(shape)], dim=1)
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, *, scale: float | None = None) -> Tensor:
+    """Scaled dot-product attention, the reference of every fused form.
+
+    Args:
+        query: (..., Q, D).
+        key: (..., K, D).
+        value: (..., K, E).
+        scale: what the products are multiplied by; 1 / sqrt(D) where None.
+
+    Returns:
+        (..., Q, E).
+
+    Source: "Attention Is All You Need", equation 1.
+    """
+    return F.scaled_dot_product_attention(query, key, value, scale=scale)
+
+
+def place_query(source: Tensor, sharpness: Tensor) -> Tensor:
+    """Four query channels whose product with `place_key` is -sharpness * |source - cell|^2.
+
+    Attention with these channels reads the cells around a source point with Gaussian weights. The product is zero at
+    the point itself, so that it stays exact in fp16 where it matters.
+
+    Args:
+        source: (N, 2, Q), x then y in cells from the centre of the grid.
+        sharpness: (N, 1, 1) positive; 1 / (2 sigma^2), sigma in cells.
+
+    Returns:
+        (N, 4, Q).
+    """
+    x, y = source[:, 0:1], source[:, 1:2]
+    linear = source * (2.0 * sharpness)
+    return torch.cat([linear, torch.zeros_like(x) - sharpness, -sharpness * (x * x + y * y)], dim=1)
+
+
+def place_key(height: int, width: int) -> Tensor:
+    """The key channels that `place_query` is multiplied with: x, y, x^2 + y^2 and 1 of every cell.
+
+    Returns:
+        (4, H * W).
+    """
+    cells = cell_centres(height, width) * torch.tensor([width / 2, height / 2])
+    return torch.stack([cells[:, 0], cells[:, 1], cells.square().sum(dim=1), torch.ones(height * width)])

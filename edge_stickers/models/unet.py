@@ -1,0 +1,203 @@
+"""The denoiser: a UNet over frames with attention to the still, attention to the text, and layers along time."""
+
+from __future__ import annotations
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+from edge_stickers.models.functional import cell_centres, frame_features, timestep_embedding
+from edge_stickers.models.layers import ResBlock, StillAttention, TextAttention
+from edge_stickers.models.temporal import TemporalAttention, TemporalConv
+
+TIME_DIM = 64
+"""Width of the sinusoidal embedding of the diffusion time."""
+
+
+class Stage(nn.Module):
+    """One step of the UNet: read the still, read the text, transform, exchange between frames."""
+
+    def __init__(
+        self, in_channels: int, channels: int, *, still_channels: int, size: int, still: bool, text: bool, unet: dict[str, int]
+    ) -> None:
+        super().__init__()
+        groups, embed = unet["norm_groups"], unet["embed_dim"]
+        attention = StillAttention(
+            in_channels,
+            still_channels,
+            embed_dim=embed,
+            heads=unet["still_heads"],
+            head_dim=unet["still_head_dim"],
+            groups=groups,
+            height=size,
+            width=size,
+        )
+        self.still = attention if still else None
+        self.block = ResBlock(in_channels, channels, embed_dim=embed, groups=groups)
+        self.text = TextAttention(channels, head_dim=unet["head_dim"], groups=groups) if text else None
+        self.conv = TemporalConv(channels, frames=unet["frames"], groups=groups)
+        self.attention = TemporalAttention(channels, frames=unet["frames"], head_dim=unet["head_dim"], groups=groups)
+
+    def forward(self, x: Tensor, still: Tensor, embedding: Tensor, context_kv: Tensor | None) -> Tensor:
+        """(B F, in, H, W) to (B F, C, H, W)."""
+        if self.still is not None:
+            x = self.still(x, still, embedding)
+        x = self.block(x, embedding)
+        if self.text is not None and context_kv is not None:
+            x = self.text(x, context_kv)
+        out: Tensor = self.attention(self.conv(x))
+        return out
+
+
+class StickerUNet(ModelMixin, ConfigMixin):
+    """Predicts the clean latents of all frames from the noisy ones, the still, the text, the time and the strength.
+
+    The prediction is a change of the still's latent, so that a fresh model predicts the still itself. Levels other
+    than the finest attend to the text; the finest reads it through the embedding alone.
+
+    Args: the fields of `edge_stickers.config.UNetConfig`, where each is described.
+    """
+
+    config_name = "config.json"
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int = 32,
+        in_channels: int = 8,
+        patch_size: int = 2,
+        widths: tuple[int, ...] = (64, 128),
+        up_blocks: tuple[int, ...] = (2, 1),
+        embed_dim: int = 256,
+        text_dim: int = 384,
+        pooled_dim: int = 128,
+        head_dim: int = 64,
+        still_heads: int = 4,
+        still_head_dim: int = 32,
+        norm_groups: int = 8,
+        frames: int = 8,
+    ) -> None:
+        super().__init__()
+        unet = {
+            "norm_groups": norm_groups,
+            "embed_dim": embed_dim,
+            "still_heads": still_heads,
+            "still_head_dim": still_head_dim,
+            "head_dim": head_dim,
+            "frames": frames,
+        }
+        levels = len(widths)
+        sizes = [sample_size // patch_size // 2**level for level in range(levels)]
+        patch = _patch_convolution(patch_size)
+
+        self.conv_in = nn.Conv2d(2 * in_channels + 2, widths[0], **patch)
+        self.still_in = nn.Conv2d(in_channels + 2, widths[0], **patch)
+        self.still_blocks = nn.ModuleList(ResBlock(w, w, embed_dim=embed_dim, groups=norm_groups) for w in widths)
+        self.still_down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(widths, widths[1:], strict=False))
+
+        self.embedding = nn.Sequential(
+            nn.Linear(TIME_DIM + pooled_dim + 2 + 8, embed_dim), nn.SiLU(), nn.Linear(embed_dim, embed_dim), nn.SiLU(),
+            nn.Linear(embed_dim, embed_dim), nn.SiLU(),
+        )  # fmt: skip
+        self.still_embedding = nn.Parameter(torch.zeros(1, embed_dim))
+
+        def stage(level: int, in_channels: int, *, still: bool = True) -> Stage:
+            width, text = widths[level], level > 0
+            return Stage(in_channels, width, still_channels=width, size=sizes[level], still=still, text=text, unet=unet)
+
+        self.down = nn.ModuleList(stage(level, widths[level]) for level in range(levels))
+        self.downsample = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.middle = stage(levels - 1, widths[-1], still=False)
+        self.up = nn.ModuleList(
+            nn.ModuleList(stage(level, widths[level] * (2 if index == 0 else 1), still=index == 0) for index in range(up_blocks[level]))
+            for level in range(levels)
+        )
+        self.upsample = nn.ModuleList(nn.ConvTranspose2d(b, a, 4, 2, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.norm_out = nn.GroupNorm(norm_groups, widths[0])
+        self.conv_out = nn.ConvTranspose2d(widths[0], in_channels, **patch)
+        nn.init.zeros_(self.conv_out.weight)
+        nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
+
+        self.text_widths = [m.channels for m in self.modules() if isinstance(m, TextAttention)]
+        self.context_projection = nn.Linear(text_dim, 2 * sum(self.text_widths) + pooled_dim)
+        self.null_token = nn.Parameter(torch.zeros(text_dim))
+
+        self.coordinates: Tensor
+        self.features: Tensor
+        grid = cell_centres(sample_size, sample_size).t().reshape(1, 2, sample_size, sample_size)
+        self.register_buffer("coordinates", grid.contiguous(), persistent=False)
+        self.register_buffer("features", frame_features(frames), persistent=False)  # (F, 8)
+
+    def project_context(self, encoder_hidden_states: Tensor, attention_mask: Tensor) -> Tensor:
+        """Keys and values of every text attention, and the pooled text: all that a step needs of the prompt.
+
+        Args:
+            encoder_hidden_states: (B, T, text_dim).
+            attention_mask: (B, T), 1 for a token, 0 for padding, which becomes a learned null token.
+
+        Returns:
+            context_kv: (B, T, K).
+        """
+        mask = attention_mask.unsqueeze(2).to(encoder_hidden_states.dtype)
+        hidden = encoder_hidden_states * mask + self.null_token * (1.0 - mask)
+        context_kv: Tensor = self.context_projection(hidden)
+        return context_kv
+
+    def forward(self, sample: Tensor, timestep: Tensor, context_kv: Tensor, image_latents: Tensor, motion_strength: Tensor) -> Tensor:
+        """One denoising step.
+
+        Args:
+            sample: (B F, C, h, w), noisy latents, frames in the batch.
+            timestep: (B,) float, 0 (clean) to 1000 (noise).
+            context_kv: (B, T, K) from `project_context`.
+            image_latents: (B, C, h, w), the still's latent.
+            motion_strength: (B,) in 0..1.
+
+        Returns:
+            (B F, C, h, w), the clean latents that the model believes in.
+        """
+        clips, frames = image_latents.shape[0], self.config.frames
+        splits = [2 * width for width in self.text_widths]
+        *contexts, pooled = context_kv.split([*splits, self.config.pooled_dim], dim=2)
+        remaining = iter(contexts)
+
+        strength = motion_strength[:, None]
+        clip = torch.cat([timestep_embedding(timestep, TIME_DIM), pooled.mean(dim=1), strength, strength * strength], dim=1)
+        clip = clip.unsqueeze(1).expand(clips, frames, clip.shape[1]).reshape(clips * frames, clip.shape[1])
+        code = self.features.unsqueeze(0).expand(clips, frames, 8).reshape(clips * frames, 8)
+        embedding = self.embedding(torch.cat([clip, code], dim=1))
+
+        still = self.still_in(torch.cat([image_latents, self.coordinates.expand(clips, -1, -1, -1)], dim=1))
+        stills: list[Tensor] = []
+        for level, block in enumerate(self.still_blocks):
+            still = block(still if level == 0 else self.still_down[level - 1](still), self.still_embedding)
+            stills.append(still)
+
+        held = image_latents.unsqueeze(1).expand(clips, frames, *image_latents.shape[1:]).reshape(sample.shape)
+        h = self.conv_in(torch.cat([sample, held, self.coordinates.expand(clips * frames, -1, -1, -1)], dim=1))
+        skips: list[Tensor] = []
+        for level, stage in enumerate(self.down):
+            h = stage(h if level == 0 else self.downsample[level - 1](h), stills[level], embedding, _context(stage, remaining))
+            skips.append(h)
+        h = self.middle(h, stills[-1], embedding, _context(self.middle, remaining))
+        for level in reversed(range(len(stills))):
+            h = torch.cat([h, skips[level]], dim=1)
+            for stage in self.up[level]:  # type: ignore[union-attr]
+                h = stage(h, stills[level], embedding, _context(stage, remaining))
+            if level:
+                h = self.upsample[level - 1](h)
+        change: Tensor = self.conv_out(nn.functional.silu(self.norm_out(h)))
+        return held + change
+
+
+def _patch_convolution(patch_size: int) -> dict[str, int]:
+    """Kernel, stride and padding that take patches, overlapping where there is a choice."""
+    return {"kernel_size": 3, "stride": 1, "padding": 1} if patch_size == 1 else {
+        "kernel_size": 2 * patch_size, "stride": patch_size, "padding": patch_size // 2
+    }  # fmt: skip
+
+
+def _context(stage: nn.Module, remaining: object) -> Tensor | None:
+    """The next keys and values, for a stage that reads text."""
+    return next(remaining) if getattr(stage, "text", None) is not None else None  # type: ignore[call-overload,no-any-return]

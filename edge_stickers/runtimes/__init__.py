@@ -1,0 +1,1 @@
+"""Running a student: one protocol over PyTorch, ExecuTorch, ONNX Runtime and Core ML."""

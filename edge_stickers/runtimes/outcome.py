@@ -1,0 +1,129 @@
+"""What `verify` found: rows, as JSON and as JUnit."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Outcome = Literal["passed", "failed", "not run"]
+_ILLEGAL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentRow:
+    """One component of one target, over every golden case and step.
+
+    Attributes:
+        target: and runtime.
+        component: its name.
+        recipe: precision.
+        status: what came of it.
+        snr_db: of the worst case and step; None where it did not run; 200 stands for equal.
+        floor_db: below which it failed; None where only the frames count.
+        worst_case: "case/step".
+        reason: why it failed or did not run.
+    """
+
+    target: str
+    component: str
+    recipe: str
+    status: Outcome
+    snr_db: float | None = None
+    floor_db: float | None = None
+    worst_case: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipRow:
+    """Whole clips of one target, from noise to frames.
+
+    Attributes:
+        target: and runtime.
+        recipe: precision.
+        status: what came of it.
+        mean_psnr_db: over all frames of all cases.
+        worst_psnr_db: of the worst frame.
+        worst_frame: "case/index".
+        flicker: mean absolute error of the change from frame to frame, of the worst case.
+        frames: PSNR of each frame, by case.
+        reason: why it failed or did not run.
+    """
+
+    target: str
+    recipe: str
+    status: Outcome
+    mean_psnr_db: float | None = None
+    worst_psnr_db: float | None = None
+    worst_frame: str = ""
+    flicker: float | None = None
+    frames: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """Everything that was checked, and what could not be.
+
+    Attributes:
+        bundle: its folder.
+        components: a row for each component of each target.
+        clips: a row for each target.
+    """
+
+    bundle: str
+    components: tuple[ComponentRow, ...]
+    clips: tuple[ClipRow, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed; what did not run has not failed."""
+        return all(row.status != "failed" for row in (*self.components, *self.clips))
+
+    @property
+    def ran(self) -> bool:
+        """Whether anything ran at all."""
+        return any(row.status != "not run" for row in (*self.components, *self.clips))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        rows: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return {"passed": self.passed, "ran": self.ran, **rows}
+
+    def to_junit(self) -> str:
+        """JUnit XML: a suite for each target, a case for each component and one for the clips."""
+        root = ElementTree.Element("testsuites", name="edge-stickers verify")
+        for clip in self.clips:
+            parts = [row for row in self.components if row.target == clip.target]
+            rows: list[ComponentRow | ClipRow] = [*parts, clip]
+            suite = ElementTree.SubElement(
+                root,
+                "testsuite",
+                name=clip.target,
+                tests=str(len(rows)),
+                failures=str(sum(row.status == "failed" for row in rows)),
+                errors="0",
+                skipped=str(sum(row.status == "not run" for row in rows)),
+            )
+            for row in rows:
+                _case(suite, row)
+        ElementTree.indent(root)
+        return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _case(suite: ElementTree.Element, row: ComponentRow | ClipRow) -> None:
+    name = row.component if isinstance(row, ComponentRow) else "clip"
+    case = ElementTree.SubElement(suite, "testcase", classname=f"{row.target}.{row.recipe}", name=name)
+    reason = _ILLEGAL.sub("?", row.reason)
+    if row.status == "failed":
+        ElementTree.SubElement(case, "failure", message=reason)
+    elif row.status == "not run":
+        ElementTree.SubElement(case, "skipped", message=reason)
+    elif isinstance(row, ComponentRow):
+        ElementTree.SubElement(case, "system-out").text = f"SNR {row.snr_db:.1f} dB"
+    else:
+        text = f"PSNR mean {row.mean_psnr_db:.1f} dB, worst {row.worst_psnr_db:.1f} dB ({row.worst_frame})"
+        ElementTree.SubElement(case, "system-out").text = text

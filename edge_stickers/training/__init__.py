@@ -1,0 +1,1 @@
+"""Training of the autoencoder and the denoiser on Hugging Face Accelerate."""

@@ -1,0 +1,104 @@
+"""The stage that trains the denoiser, on cached latents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from edge_stickers.data.dataset import ClipSource
+from edge_stickers.models.autoencoder import StickerAutoencoder
+from edge_stickers.models.text import tokenize
+from edge_stickers.models.unet import StickerUNet
+from edge_stickers.sampling.schedule import TRAIN_TIMESTEPS, add_noise, rows
+from edge_stickers.training.latents import LatentBatch, LatentCache
+from edge_stickers.training.objectives import flow_loss
+from edge_stickers.training.pictures import save_rows
+
+TEXT_DROPOUT = 0.05
+"""Share of clips trained without text, which guidance needs."""
+FLAT_WEIGHT = 0.25
+"""Weight of latent cells where neither the still nor the frame has anything; cells with something weigh 1."""
+
+
+class DenoiserStage:
+    """Draws clips from a cache that may still grow while training runs.
+
+    Args:
+        unet: what is trained.
+        text_encoder: frozen.
+        cache: encoded clips.
+        blank: (C,) the latent of an empty cell, from which cells with something are told.
+        vae: for pictures.
+        tokenizer: for pictures.
+        held_out: for pictures.
+        seed: of the order of the clips.
+    """
+
+    name = "denoiser"
+
+    def __init__(
+        self,
+        unet: StickerUNet,
+        text_encoder: PreTrainedModel,
+        cache: LatentCache,
+        *,
+        blank: Tensor,
+        vae: StickerAutoencoder,
+        tokenizer: Tokenizer,
+        held_out: ClipSource,
+        seed: int = 0,
+    ) -> None:
+        self.model: nn.Module = unet
+        self.text_encoder, self.cache, self.blank = text_encoder.requires_grad_(False), cache, blank
+        self.vae, self.tokenizer, self.held_out, self.seed = vae, tokenizer, held_out, seed
+
+    def batch(self, indices: range, device: torch.device) -> LatentBatch:
+        """B clips; each pass over the cache is a fresh permutation."""
+        count = self.cache.done
+        picks = [int(np.random.default_rng([self.seed, i // count]).permutation(count)[i % count]) for i in indices]
+        return self.cache.read(np.array(picks), device)
+
+    def loss(self, model: nn.Module, batch: LatentBatch, generator: torch.Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Flow loss at random times, half of them near the pure noise where few-step sampling starts."""
+        clean, device = batch.latents, batch.latents.device
+        clips, frames = clean.shape[:2]
+        uniform = torch.rand(clips, generator=generator, device=device)
+        time = torch.where(uniform < 0.5, 1.0 - 0.5 * uniform, 2.0 * (1.0 - uniform)).clamp(0.02, 1.0)
+        noise = torch.randn(clean.shape, generator=generator, device=device)
+        mask = batch.mask * (torch.rand((clips, 1), generator=generator, device=device) >= TEXT_DROPOUT)
+        with torch.no_grad():
+            hidden = self.text_encoder(input_ids=batch.tokens, attention_mask=batch.mask).last_hidden_state
+        still = clean[:, 0]
+        unet = getattr(model, "module", model)
+        context = unet.project_context(hidden, mask)
+        prediction = model(add_noise(clean, noise, time).flatten(0, 1), time * TRAIN_TIMESTEPS, context, still, batch.strength)
+        prediction = prediction.float().unflatten(0, (clips, frames))
+        blank = self.blank.to(device)[:, None, None]
+        filled = (((clean - blank).abs().amax(dim=2, keepdim=True) > 0.1) | ((still - blank).abs().amax(dim=1, keepdim=True) > 0.1)[:, None]).float()
+        weight = FLAT_WEIGHT + (1.0 - FLAT_WEIGHT) * filled
+        error = (prediction.detach() - clean).square().mean()
+        return flow_loss(prediction, clean, time, weight=weight), {"x0_mse": error, "still_mse": (still[:, None] - clean).square().mean()}
+
+    def sample(self, model: nn.Module, path: Path) -> None:
+        """Held-out clips: the real frames above the generated ones."""
+        device = next(model.parameters()).device
+        clips = self.held_out.batch(range(6), device=device)
+        rows_: list[Tensor] = []
+        for still, frames, text, motion in zip(clips.stills, clips.frames, clips.captions, clips.motions, strict=True):
+            ids, mask = (torch.tensor([v], device=device) for v in tokenize(self.tokenizer, text))
+            hidden = self.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+            context = model.project_context(hidden, mask)  # type: ignore[operator]
+            latent = self.vae.encode(still[None])
+            noise = torch.randn((len(frames), *latent.shape[1:]), generator=torch.Generator().manual_seed(0)).to(device)
+            strength = torch.tensor([motion.amplitude], device=device)
+            x = noise
+            for row in rows(4):
+                x = row.a * x + row.b * model(x, torch.tensor([row.timestep], device=device), context, latent, strength)
+            rows_ += [frames, self.vae.decode(x)]
+        save_rows([torch.nn.functional.avg_pool2d(row, 2) for row in rows_], path)

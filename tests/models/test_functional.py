@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from edge_stickers.models.functional import (
+    attention,
+    cell_centres,
+    frame_features,
+    neighbour_frames,
+    place_key,
+    place_query,
+    timestep_embedding,
+)
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 4), (3, 5), (7, 2)])
+def test_place_channels_are_a_gaussian_of_the_distance(height: int, width: int) -> None:
+    source = torch.randn(2, 2, 11) * 3
+    sharpness = torch.rand(2, 1, 1) + 0.5
+    product = place_query(source, sharpness).transpose(1, 2) @ place_key(height, width)  # (2, 11, H W)
+    cells = cell_centres(height, width) * torch.tensor([width / 2, height / 2])
+    distance = (source.transpose(1, 2)[:, :, None] - cells).square().sum(dim=-1)
+    torch.testing.assert_close(product, -sharpness * distance, atol=1e-4, rtol=1e-4)
+
+
+def test_cell_centres_run_row_by_row_and_are_symmetric() -> None:
+    centres = cell_centres(3, 5)
+    assert centres.shape == (15, 2)
+    torch.testing.assert_close(centres.flip(0), -centres)
+    assert centres[1, 0] > centres[0, 0]
+    assert centres[5, 1] > centres[0, 1]
+
+
+def test_frame_features_are_circular() -> None:
+    features = frame_features(8)
+    steps = (features - features.roll(1, dims=0)).norm(dim=1)
+    torch.testing.assert_close(steps, steps[:1].expand(8))  # the step from the last to the first is like any other
+
+
+def test_neighbour_frames_wrap_within_each_clip() -> None:
+    x = torch.arange(6.0).reshape(6, 1, 1, 1)  # two clips of three frames
+    out = neighbour_frames(x, 3)[:, :, 0, 0]
+    assert out.tolist() == [[2, 0, 1], [0, 1, 2], [1, 2, 0], [5, 3, 4], [3, 4, 5], [4, 5, 3]]
+
+
+def test_attention_is_equation_one() -> None:
+    query, key, value = torch.randn(2, 3, 5, 7), torch.randn(2, 3, 6, 7), torch.randn(2, 3, 6, 4)
+    weights = torch.softmax(query @ key.transpose(-1, -2) / math.sqrt(7), dim=-1)
+    torch.testing.assert_close(attention(query, key, value), weights @ value)
+
+
+def test_timestep_embedding_tells_times_apart() -> None:
+    embedded = timestep_embedding(torch.linspace(0, 1000, 101), 64)
+    distances = torch.cdist(embedded, embedded) + torch.eye(101) * 10
+    assert distances.min() > 0.3
