@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from edge_stickers.build import build as build_bundle
     from edge_stickers.bundle.reader import Bundle
     from edge_stickers.media import Clip, load_still
-    from edge_stickers.runtimes.verify import VerifyReport, verify
+    from edge_stickers.runtimes.outcome import VerifyReport
+    from edge_stickers.runtimes.verify import verify
 
 __version__ = "0.1.0"
 __all__ = [
@@ -41,7 +42,7 @@ _HOMES = {
     "BuildReport": ("edge_stickers.build", "BuildReport"),
     "Bundle": ("edge_stickers.bundle.reader", "Bundle"),
     "Clip": ("edge_stickers.media", "Clip"),
-    "VerifyReport": ("edge_stickers.runtimes.verify", "VerifyReport"),
+    "VerifyReport": ("edge_stickers.runtimes.outcome", "VerifyReport"),
     "build_bundle": ("edge_stickers.build", "build"),  # `edge_stickers.build` is the module
     "default_student": ("edge_stickers.animator", "default_student"),
     "load": ("edge_stickers.animator", "load"),

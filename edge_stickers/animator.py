@@ -16,7 +16,8 @@ from edge_stickers.config import FRAME_MS, STILL_MARGIN
 from edge_stickers.errors import BundleError, Cancelled, InputError
 from edge_stickers.media import Clip, load_still
 from edge_stickers.models.tokens import tokenize
-from edge_stickers.runtimes.base import CancelCheck, Engine, runtime as known_runtime
+from edge_stickers.runtimes.base import CancelCheck, Engine
+from edge_stickers.runtimes.base import runtime as known_runtime
 from edge_stickers.runtimes.clip import ClipInputs, FloatArray, Hooks, run_clip
 from edge_stickers.sampling.sampler import DEFAULT_MOTION, DEFAULT_STEPS, StepRow
 
@@ -210,14 +211,14 @@ def _load_model(folder: Path) -> Animator:
 def animator_of(pipeline: object) -> Animator:
     """An animator of a `StickerPipeline` that is in memory already; trainers preview with it."""
     from edge_stickers.models.pipeline import StickerPipeline
-    from edge_stickers.runtimes.opening import open_pipeline
+    from edge_stickers.runtimes.opening import open_pipeline, shift_of
     from edge_stickers.sampling.schedule import rows
 
     if not isinstance(pipeline, StickerPipeline):
         raise InputError(f"got a {type(pipeline).__name__}, expected a StickerPipeline; load one with load_pipeline")
     engine = open_pipeline(pipeline)
     size = engine.sessions["image_encoder"].inputs[0].shape[-1]
-    shift = float(pipeline.scheduler.config.shift)
+    shift = shift_of(pipeline)
     tokenizer = pipeline.tokenizer.backend_tokenizer
     settings = Settings(size, STILL_MARGIN, FRAME_MS, DEFAULT_STEPS)
     return Animator(engine, tokenizer, lambda steps: rows(steps, shift=shift), settings)

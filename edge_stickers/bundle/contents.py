@@ -15,9 +15,9 @@ UPDATE = "x = a * x + b * noise_pred + c * previous_noise_pred + d * noise, with
 NOISE = (
     "Philox4x32-10: block i encrypts the counter words (i mod 2^32, i div 2^32, 0, 0) under the key words "
     "(seed mod 2^32, seed div 2^32) into words w0..w3. u = (w + 0.5) / 2^32 in 64-bit floats. Box-Muller: "
-    "z0 = sqrt(-2 ln u0) cos(2 pi u1), z1 = sqrt(-2 ln u0) sin(2 pi u1), z2 and z3 likewise of u2, u3; rounded to 32-bit "
-    "floats they are the values of flat row-major indices 4i..4i+3. The first sample takes the first F*C*h*w values; "
-    "the noise of step k (from 0), where d is not 0, takes as many from index (k + 1)*F*C*h*w on."
+    "z0 = sqrt(-2 ln u0) cos(2 pi u1), z1 = sqrt(-2 ln u0) sin(2 pi u1), z2 and z3 likewise of u2, u3; rounded to "
+    "32-bit floats they are the values of flat row-major indices 4i..4i+3. The first sample takes the first F*C*h*w "
+    "values; the noise of step k (from 0), where d is not 0, takes as many from index (k + 1)*F*C*h*w on."
 )
 MINIMUM: Mapping[str, tuple[str, Mapping[str, str]]] = MappingProxyType(
     {
@@ -28,7 +28,13 @@ MINIMUM: Mapping[str, tuple[str, Mapping[str, str]]] = MappingProxyType(
         "coreml": ("Core ML 7", {"ios": "17.0", "macos": "14.0"}),
         "onnx": (
             "ONNX Runtime 1.22",
-            {"android": "7.0 (API 24)", "ios": "15.1", "macos": "13.4", "linux": "glibc 2.28", "browser": "WebAssembly SIMD"},
+            {
+                "android": "7.0 (API 24)",
+                "ios": "15.1",
+                "macos": "13.4",
+                "linux": "glibc 2.28",
+                "browser": "WebAssembly SIMD",
+            },
         ),
     }
 )

@@ -171,13 +171,17 @@ class Golden:
 
     def _stored(self, case: str, component: str, step: int, way: str) -> dict[str, Array]:
         prefix = f"{case}/{component}/{step}/{way}/"
-        found = {key.removeprefix(prefix): _decode(value) for key, value in self._tensors.items() if key.startswith(prefix)}
+        found = {
+            key.removeprefix(prefix): _decode(value) for key, value in self._tensors.items() if key.startswith(prefix)
+        }
         if not found and not (component == "decoder" and way == "in"):
             raise KeyError(prefix)
         return found
 
 
-def write_golden(path: Path, tensors: Mapping[str, Array], cases: Sequence[GoldenCase], *, steps: int, frame: int) -> int:
+def write_golden(
+    path: Path, tensors: Mapping[str, Array], cases: Sequence[GoldenCase], *, steps: int, frame: int
+) -> int:
     """Writes the file, with as many cases as fit in `MAX_BYTES`, and `LEAST_CASES` in any case.
 
     Args:
@@ -214,7 +218,8 @@ def write_golden(path: Path, tensors: Mapping[str, Array], cases: Sequence[Golde
 
 def to_bytes(values: Array) -> npt.NDArray[np.uint8]:
     """Values in 0..1 as bytes."""
-    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    scaled: Array = np.rint(np.clip(values, 0, 1) * 255)
+    return scaled.astype(np.uint8)
 
 
 def _decode(stored: Array) -> Array:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from edge_stickers.cli.output import json_option, print_json, progress_bar
+from edge_stickers.cli.output import json_option, print_json, print_table, progress_bar
 from edge_stickers.cli.targets import split_names
+from edge_stickers.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from edge_stickers.runtimes.outcome import ClipRow, ComponentRow, VerifyReport
 
 EXAMPLES = """\b
 Examples:
@@ -16,7 +21,7 @@ Examples:
   edge-stickers verify my-bundle --junit parity.xml
 \b
 Exit code 1 where a component or a clip falls below its floor. A runtime that this machine lacks is
-reported as not run.
+reported as not run; where nothing at all can run, the exit code is 3.
 """
 
 
@@ -33,12 +38,40 @@ def command(
     from edge_stickers.media.write import write_atomically
     from edge_stickers.runtimes.verify import verify
 
-    with progress_bar("verifying"):
-        report = verify(bundle, runtimes=runtimes)
+    with progress_bar("verifying") as update:
+        report = verify(bundle, runtimes, progress=lambda now: update(now, None))
     if junit is not None:
         write_atomically(junit, report.to_junit().encode())
     if as_json:
         print_json(report.to_json())
     else:
-        click.echo(str(report))
+        _print(report)
+    if not report.ran:
+        reasons = dict.fromkeys(row.reason for row in report.components if row.reason)
+        raise MissingDependencyError(f"nothing of {bundle} could run here: {'; '.join(reasons) or 'it is empty'}")
     context.exit(0 if report.passed else 1)
+
+
+def _print(report: VerifyReport) -> None:
+    rows = [
+        (row.target, row.component, row.recipe, _decibel(row.snr_db), _floor(row), row.status, row.reason)
+        for row in report.components
+    ]
+    print_table(f"components of {report.bundle}", ("target", "part", "recipe", "SNR", "floor", "status", "why"), rows)
+    click.echo()
+    columns = ("target", "recipe", "PSNR mean", "worst frame", "flicker", "status", "why")
+    print_table("clips, from noise to frames", columns, [_clip(row) for row in report.clips])
+
+
+def _clip(row: ClipRow) -> tuple[str, ...]:
+    flicker = "not measured" if row.flicker is None else f"{row.flicker:.5f}"
+    figures = (_decibel(row.mean_psnr_db), _decibel(row.worst_psnr_db), flicker)
+    return (row.target, row.recipe, *figures, row.status, row.reason)
+
+
+def _decibel(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.1f} dB"
+
+
+def _floor(row: ComponentRow) -> str:
+    return "" if row.floor_db is None else f"{row.floor_db:g} dB"

@@ -161,7 +161,8 @@ def split_path(data: str) -> list[tuple[str, Box]]:
         else:
             if command in "Aa":
                 end = base_x + values[5], base_y + values[6]
-                points.extend(_arc_extremes((x, y), end, max(values[0], values[1]), large=bool(values[3])))
+                radius = max(values[0], values[1])
+                points.extend(_arc_extreme((x, y), end, radius, large=bool(values[3]), sweep=bool(values[4])))
             else:
                 points.extend((base_x + values[i], base_y + values[i + 1]) for i in range(0, len(values) - 2, 2))
             x, y = base_x + values[-2], base_y + values[-1]
@@ -209,18 +210,18 @@ def _arc_numbers(text: str) -> list[float]:
     return numbers
 
 
-def _arc_extremes(
-    start: tuple[float, float], end: tuple[float, float], radius: float, *, large: bool
+def _arc_extreme(
+    start: tuple[float, float], end: tuple[float, float], radius: float, *, large: bool, sweep: bool
 ) -> list[tuple[float, float]]:
+    """The point of an arc farthest from its chord, as if it were of a circle."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     chord = math.hypot(dx, dy)
     if chord == 0.0:
         return []
     height = math.sqrt(max(radius**2 - chord**2 / 4, 0.0))
     sag = radius + height if large else max(radius, chord / 2) - height
-    middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
-    across = -dy / chord * sag, dx / chord * sag
-    return [(middle[0] + across[0], middle[1] + across[1]), (middle[0] - across[0], middle[1] - across[1])]
+    side = sag / chord * (-1 if sweep else 1)  # With y down, a sweep goes clockwise on the screen.
+    return [((start[0] + end[0]) / 2 - dy * side, (start[1] + end[1]) / 2 + dx * side)]
 
 
 def _shapes(element: ElementTree.Element, inherited: dict[str, str]) -> list[Shape]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from torch import nn
+from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerFast
 
 from edge_stickers.config import Preset
 from edge_stickers.errors import BundleError
@@ -62,14 +63,13 @@ def new_pipeline(preset: Preset, *, text_folder: Path, keep_words: list[str]) ->
 
 def save_pipeline(pipeline: StickerPipeline, folder: Path, *, half: bool = True) -> None:
     """Writes the folder, weights as safetensors of at most `SHARD_SIZE` each, in fp16 unless told otherwise."""
-    import torch
-
-    dtypes = {name: part.dtype for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
-    if half:
-        pipeline.to(dtype=torch.float16)
+    parts = [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
+    dtypes = [next(part.parameters()).dtype for part in parts]
+    for part in parts if half else ():
+        nn.Module.half(part)  # in place; the methods of the classes themselves warn of what does not matter here
     pipeline.save_pretrained(folder, safe_serialization=True, max_shard_size=SHARD_SIZE)
-    if half:
-        pipeline.to(dtype=next(iter(dtypes.values())))
+    for part, dtype in zip(parts, dtypes, strict=True):
+        nn.Module.to(part, dtype)
 
 
 def load_pipeline(folder: Path) -> StickerPipeline:
@@ -84,7 +84,7 @@ def load_pipeline(folder: Path) -> StickerPipeline:
     for name, loader in (
         ("unet", StickerUNet),
         ("vae", StickerAutoencoder),
-        ("text_encoder", _text_encoder_class()),
+        ("text_encoder", AutoModel),
         ("tokenizer", PreTrainedTokenizerFast),
         ("scheduler", FlowMatchEulerDiscreteScheduler),
     ):
@@ -98,8 +98,3 @@ def load_pipeline(folder: Path) -> StickerPipeline:
         parts[name] = parts[name].float().eval()
     return StickerPipeline(**parts)
 
-
-def _text_encoder_class() -> Any:
-    from transformers import AutoModel
-
-    return AutoModel

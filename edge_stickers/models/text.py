@@ -58,7 +58,7 @@ def cut_text_encoder(
         keep_words: texts whose pieces must be kept, for instance all captions' templates and names.
 
     Returns:
-        The model with its first `config.layers` layers, without pooler, and the tokenizer.
+        The model with its first `config.layers` layers, and the tokenizer.
     """
     bert = BertConfig.from_dict(json.loads((folder / "config.json").read_text()))
     if config.layers > bert.num_hidden_layers:
@@ -81,7 +81,7 @@ def cut_text_encoder(
     weights["embeddings.position_embeddings.weight"] = weights["embeddings.position_embeddings.weight"][:MAX_TOKENS].clone()
     bert.vocab_size, bert.num_hidden_layers, bert.pad_token_id = len(kept), config.layers, 0
     bert.max_position_embeddings = MAX_TOKENS
-    model = BertModel(bert, add_pooling_layer=False)
+    model = BertModel(bert)
     missing = model.load_state_dict(weights, strict=False).missing_keys
     if missing:
         raise BundleError(f"{folder} lacks the weights {', '.join(missing[:3])}; expected a BERT encoder")

@@ -126,7 +126,9 @@ RUNTIMES: Mapping[str, Runtime] = MappingProxyType(
         r.name: r
         for r in (
             Runtime("torch", ("torch", "diffusers", "transformers"), ""),
-            Runtime("executorch", ("executorch", "torch"), "executorch", "edge_stickers.runtimes.executorch:open_program"),
+            Runtime(
+                "executorch", ("executorch", "torch"), "executorch", "edge_stickers.runtimes.executorch:open_program"
+            ),
             Runtime("onnx", ("onnxruntime",), "onnx", "edge_stickers.runtimes.onnx:open_program"),
             Runtime("coreml", ("coremltools",), "coreml", "edge_stickers.runtimes.coreml:open_program", "darwin"),
         )

@@ -118,7 +118,9 @@ def _decode(
     """(F, C, h, w) to (F, 4, H, W), as many frames at a time as the decoder takes."""
     batch = engine.sessions["decoder"].inputs[0].shape[0]
     if len(latents) % batch:
-        raise BundleError(f"the decoder takes {batch} frames at a time, which does not divide {len(latents)}; rebuild it")
+        raise BundleError(
+            f"the decoder takes {batch} frames at a time, which does not divide {len(latents)}; rebuild it"
+        )
     frames: list[FloatArray] = []
     for start in range(0, len(latents), batch):
         image = call("decoder", start // batch, {"latents": latents[start : start + batch]})["image"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +25,7 @@ def open_program(path: Path, *, inputs: Sequence[str], outputs: Sequence[str], t
     Returns:
         A function of named arrays.
     """
-    import coremltools
+    coremltools: Any = importlib.import_module("coremltools")
 
     model = coremltools.models.MLModel(str(path))
 

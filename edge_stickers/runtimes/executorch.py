@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ def open_program(path: Path, *, inputs: Sequence[str], outputs: Sequence[str], t
 
     torch.set_num_threads(1)  # the runtime has its own pool
     # `executorch.runtime` would import the exporter, which takes seconds; these two are what it wraps.
-    import executorch.kernels.quantized  # noqa: F401 - registers the kernels of quantised operators
-    from executorch.extension.pybindings import _portable_lib as library
+    importlib.import_module("executorch.kernels.quantized")  # registers the kernels of quantised operators
+    library: Any = importlib.import_module("executorch.extension.pybindings._portable_lib")
 
     if library._threadpool_get_thread_count() != threads:
         library._unsafe_reset_threadpool(threads)

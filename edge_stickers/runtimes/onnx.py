@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from edge_stickers.runtimes.framing import Array
 from edge_stickers.runtimes.worker import Run
@@ -24,7 +26,7 @@ def open_program(path: Path, *, inputs: Sequence[str], outputs: Sequence[str], t
     Raises:
         RuntimeError: the model's names are others.
     """
-    import onnxruntime
+    onnxruntime: Any = importlib.import_module("onnxruntime")
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_stickers.bundle.manifest import tensor_entries
 from edge_stickers.bundle.reader import Bundle
 from edge_stickers.errors import InputError, MissingDependencyError
-from edge_stickers.runtimes.base import RUNTIMES, Engine, availability, require
+from edge_stickers.runtimes.base import RUNTIMES, Engine, Session, availability, require
 from edge_stickers.runtimes.process import Program, Worker, WorkerSession
 
 if TYPE_CHECKING:
@@ -24,11 +24,17 @@ def open_pipeline(pipeline: StickerPipeline) -> Engine:
     from edge_stickers.runtimes.torch import TorchSession
 
     specs = component_specs(pipeline)
-    sessions = {
+    sessions: dict[str, Session] = {
         name: TorchSession(module, tensor_entries(specs[name].inputs), tensor_entries(specs[name].outputs))
         for name, module in component_modules(pipeline).items()
     }
     return Engine("torch", sessions, lambda: None)
+
+
+def shift_of(pipeline: StickerPipeline) -> float:
+    """How a student's steps are spaced; see `edge_stickers.sampling.schedule.times`."""
+    scheduler: Any = pipeline.scheduler  # diffusers makes `config` at run time
+    return float(scheduler.config.shift)
 
 
 def open_bundle(
@@ -66,7 +72,8 @@ def open_bundle(
         needed = require(name, backend=entry.backend)
         programs.append(Program(component, path, entry.inputs, entry.outputs))
     worker = Worker(name, needed.opener, threads=threads, limit_s=limit_s)
-    return Engine(name, {p.component: WorkerSession(worker, p) for p in programs}, worker.close)
+    sessions: dict[str, Session] = {program.component: WorkerSession(worker, program) for program in programs}
+    return Engine(name, sessions, worker.close)
 
 
 def choose_runtime(bundle: Bundle) -> str:

@@ -81,12 +81,21 @@ class VerifyReport:
     @property
     def passed(self) -> bool:
         """Whether nothing failed; what did not run has not failed."""
-        return all(row.status != "failed" for row in (*self.components, *self.clips))
+        return all(row.status != "failed" for row in self.rows)
 
     @property
     def ran(self) -> bool:
         """Whether anything ran at all."""
-        return any(row.status != "not run" for row in (*self.components, *self.clips))
+        return any(row.status != "not run" for row in self.rows)
+
+    @property
+    def rows(self) -> list[ComponentRow | ClipRow]:
+        """All rows: target by target, its components and then its clips."""
+        rows: list[ComponentRow | ClipRow] = []
+        for clip in self.clips:
+            rows += [row for row in self.components if row.target == clip.target]
+            rows.append(clip)
+        return rows
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -97,8 +106,7 @@ class VerifyReport:
         """JUnit XML: a suite for each target, a case for each component and one for the clips."""
         root = ElementTree.Element("testsuites", name="edge-stickers verify")
         for clip in self.clips:
-            parts = [row for row in self.components if row.target == clip.target]
-            rows: list[ComponentRow | ClipRow] = [*parts, clip]
+            rows = [row for row in self.rows if row.target == clip.target]
             suite = ElementTree.SubElement(
                 root,
                 "testsuite",

@@ -101,7 +101,9 @@ class Worker:
         """Ends the child; a later call would start another."""
         self._stop()
 
-    def _call(self, header: dict[str, Any], tensors: Mapping[str, Array], what: str, cancel: CancelCheck | None) -> Reply:
+    def _call(
+        self, header: dict[str, Any], tensors: Mapping[str, Array], what: str, cancel: CancelCheck | None
+    ) -> Reply:
         process = self._start()
         answer = self._pool.submit(_exchange, process, header, tensors)
         try:
@@ -205,8 +207,8 @@ def usable_cpus() -> int:
 
 
 def _exchange(process: subprocess.Popen[bytes], header: dict[str, Any], tensors: Mapping[str, Array]) -> Reply:
-    assert process.stdin is not None  # noqa: S101 - for the type checker
-    assert process.stdout is not None  # noqa: S101
+    assert process.stdin is not None  # for the type checker
+    assert process.stdout is not None
     write_message(process.stdin, header, tensors)  # type: ignore[arg-type]
     return read_message(process.stdout)  # type: ignore[arg-type]
 

@@ -14,7 +14,8 @@ from edge_stickers.bundle.manifest import ClipParity, ComponentEntry, Parity, Ta
 from edge_stickers.bundle.reader import Bundle
 from edge_stickers.convert.parity import psnr_db, snr_db
 from edge_stickers.errors import RuntimeFailedError
-from edge_stickers.runtimes.base import RUNTIMES, Engine, availability, runtime as known_runtime
+from edge_stickers.runtimes.base import RUNTIMES, Engine, availability
+from edge_stickers.runtimes.base import runtime as known_runtime
 from edge_stickers.runtimes.clip import ClipInputs, FloatArray, run_clip
 from edge_stickers.runtimes.opening import CLIP_COMPONENTS, open_bundle
 from edge_stickers.runtimes.outcome import ClipRow, ComponentRow, Outcome, VerifyReport

@@ -64,9 +64,10 @@ def sample(
     """
     if not rows:
         raise InputError("the scheduler's table has no rows; expected one for each step")
-    x, previous = noise, None
+    x: Any = noise
+    previous: Any = None
     for index, row in enumerate(rows):
-        prediction = predict(index, x, row.timestep)
+        prediction: Any = predict(index, x, row.timestep)
         x = row.a * x + row.b * prediction
         if row.c:
             if previous is None:
@@ -79,4 +80,5 @@ def sample(
         previous = prediction
         if on_step is not None:
             on_step(index, x)
-    return x
+    result: Latents = x
+    return result

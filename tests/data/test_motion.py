@@ -128,7 +128,7 @@ def test_blink_shuts_the_eyes_and_nothing_else(face: Layers) -> None:
 
 def test_parts_are_asked_for(drawings: Path) -> None:
     with pytest.raises(InputError, match="hand is a layer"):
-        render(split_layers(drawings / "1f680.svg", 32), Motion("wave"))
+        render(split_layers(drawings / "1f4a3.svg", 32), Motion("wave"))
 
 
 def test_batch_is_the_same_as_one_by_one(face: Layers) -> None:

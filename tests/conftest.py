@@ -1,0 +1,96 @@
+"""A student small enough for tests: 32-pixel frames, random weights, nothing at its identity initialisation."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+TINY_WORDS = ("the", "cat", "hops", "waves", "spins", "rocket", "moves", "up")
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline():
+    """An untrained `StickerPipeline` of two narrow levels, every zero-initialised parameter randomised."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+    from transformers import BertConfig, BertModel
+
+    from edge_stickers.config import MAX_TOKENS, AutoencoderConfig, UNetConfig
+    from edge_stickers.models.autoencoder import StickerAutoencoder
+    from edge_stickers.models.pipeline import StickerPipeline
+    from edge_stickers.models.unet import StickerUNet
+
+    torch.manual_seed(0)
+    tokenizer = _tiny_tokenizer()
+    bert = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=MAX_TOKENS,
+    )
+    unet = UNetConfig(
+        sample_size=4,
+        widths=(16, 32),
+        up_blocks=(1, 1),
+        embed_dim=32,
+        text_dim=32,
+        pooled_dim=8,
+        head_dim=16,
+        still_heads=2,
+        still_head_dim=8,
+        norm_groups=4,
+    )
+    autoencoder = AutoencoderConfig(
+        encoder_widths=(8, 16), encoder_blocks=(1, 1), decoder_widths=(8, 16), decoder_blocks=(1, 1)
+    )
+    pipeline = StickerPipeline(
+        unet=StickerUNet(**asdict(unet)),
+        vae=StickerAutoencoder(**asdict(autoencoder)),
+        text_encoder=BertModel(bert, add_pooling_layer=False).eval(),
+        tokenizer=tokenizer,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=1.0),
+    )
+    for part in (pipeline.unet, pipeline.vae):
+        part.eval()
+        for parameter in part.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.05)
+    return pipeline
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_pipeline, tmp_path_factory) -> Path:
+    """The folder of that student."""
+    from edge_stickers.models.pipeline import save_pipeline
+
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    save_pipeline(tiny_pipeline, folder, half=False)
+    return folder
+
+
+def _tiny_tokenizer():
+    from tokenizers import Tokenizer, normalizers, pre_tokenizers, processors
+    from tokenizers.models import WordPiece
+    from transformers import PreTrainedTokenizerFast
+
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *TINY_WORDS, *letters, *(f"##{c}" for c in letters)]
+    vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
+    tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    )
