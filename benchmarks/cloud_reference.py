@@ -87,7 +87,9 @@ def measure(call: Callable[[], object], *, name: str, runs: int, rate: float | N
 
 
 @torch.inference_mode()
-def run(name: str, *, steps: int, runs: int, device: torch.device, dtype: torch.dtype, compile_unet: bool) -> dict[str, Any]:
+def run(
+    name: str, *, steps: int, runs: int, device: torch.device, dtype: torch.dtype, compile_unet: bool
+) -> dict[str, Any]:
     """The record of one preset on one device."""
     parts = Parts(name).to(device=device, dtype=dtype, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     unet, vae, config = parts.unet, parts.vae, parts.preset.unet
@@ -132,7 +134,9 @@ def run(name: str, *, steps: int, runs: int, device: torch.device, dtype: torch.
         "what": {
             "preset": name,
             "weights": "random",
-            "parameters": {part: sum(p.numel() for p in module.parameters()) for part, module in parts.named_children()},
+            "parameters": {
+                part: sum(p.numel() for p in module.parameters()) for part, module in parts.named_children()
+            },
             "frames": config.frames,
             "size": size,
             "steps": steps,
@@ -154,6 +158,11 @@ def run(name: str, *, steps: int, runs: int, device: torch.device, dtype: torch.
     }
 
 
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs from the command line; 3 where there is no CUDA GPU."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -166,12 +175,19 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        print("error: no CUDA GPU here; run this on a machine that has one, or try it with --device cpu", file=sys.stderr)
+        print(
+            "error: no CUDA GPU here; run this on a machine that has one, or try it with --device cpu", file=sys.stderr
+        )
         return 3
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     for compile_unet in (False, True) if options.compile else (False,):
         record = run(
-            options.preset, steps=options.steps, runs=options.runs, device=device, dtype=dtype, compile_unet=compile_unet
+            options.preset,
+            steps=options.steps,
+            runs=options.runs,
+            device=device,
+            dtype=dtype,
+            compile_unet=compile_unet,
         )
         text = json.dumps(record, indent=2)
         if options.output is None:
@@ -181,7 +197,9 @@ def main(arguments: list[str] | None = None) -> int:
         name = f"{options.preset}-{record['on']['device']}-{record['what']['runtime']}".lower().replace(" ", "-")
         (options.output / f"{name}.json").write_text(text + "\n")
         clip = record["timings"][-1]
-        print(f"{name}: clip {clip['median']:.3f} s (median of {clip['runs']}), {clip['share_of_rate']:.0%} of the rate")
+        print(
+            f"{name}: clip {clip['median']:.3f} s (median of {clip['runs']}), {clip['share_of_rate']:.0%} of the rate"
+        )
     return 0
 
 

@@ -73,7 +73,9 @@ class UNetConfig:
     def __post_init__(self) -> None:
         smallest = self.patch_size * 2 ** (len(self.widths) - 1)
         if self.sample_size % smallest:
-            raise InputError(f"sample_size {self.sample_size} must be a multiple of {smallest}; change it or the levels")
+            raise InputError(
+                f"sample_size {self.sample_size} must be a multiple of {smallest}; change it or the levels"
+            )
         if len(self.up_blocks) != len(self.widths):
             raise InputError(f"up_blocks {self.up_blocks} must name one count for each of widths {self.widths}")
         for width in self.widths:
@@ -119,7 +121,9 @@ PRESETS: dict[str, Preset] = {
     "cloud": Preset(
         "cloud",
         512,
-        AutoencoderConfig(encoder_widths=(128, 256), encoder_blocks=(2, 2), decoder_widths=(128, 256), decoder_blocks=(3, 3)),
+        AutoencoderConfig(
+            encoder_widths=(128, 256), encoder_blocks=(2, 2), decoder_widths=(128, 256), decoder_blocks=(3, 3)
+        ),
         UNetConfig(
             sample_size=64,
             patch_size=1,

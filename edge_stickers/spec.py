@@ -69,7 +69,9 @@ class ComponentSpec:
                 raise InputError(f"{self.component} needs the input {spec.name!r}; got {', '.join(inputs) or 'none'}")
             tensor = inputs[spec.name]
             if tuple(tensor.shape) != spec.shape:
-                raise InputError(f"{self.component}: {spec.name} has shape {tuple(tensor.shape)}, expected {spec.shape}")
+                raise InputError(
+                    f"{self.component}: {spec.name} has shape {tuple(tensor.shape)}, expected {spec.shape}"
+                )
             ordered.append(tensor)
         return tuple(ordered)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -70,6 +71,74 @@ def tiny_model(tiny_pipeline, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "model"
     save_pipeline(tiny_pipeline, folder, half=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def torchscript_runtime():
+    """The runtime "onnx" runs TorchScript programs instead, and converting to it traces: quick, and whole otherwise.
+
+    Yields the converter, which takes what `edge_stickers.convert.convert` takes.
+    """
+    from edge_stickers import build
+    from edge_stickers.runtimes.base import RUNTIMES
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parent / "runtimes")
+        runtime = RUNTIMES["onnx"]
+        was = runtime.opener, runtime.modules
+        object.__setattr__(runtime, "opener", "doubles:open_torchscript")
+        object.__setattr__(runtime, "modules", ("torch",))
+        patch.setattr(build, "_convert", trace_components)
+        yield trace_components
+        object.__setattr__(runtime, "opener", was[0])
+        object.__setattr__(runtime, "modules", was[1])
+
+
+def trace_components(pipeline, targets, components, folder, precision):
+    """What a converter does, with `torch.jit.trace`."""
+    from edge_stickers.models.components import component_modules, component_specs
+
+    artifacts = []
+    specs, modules = component_specs(pipeline), component_modules(pipeline)
+    for target in targets:
+        for name in components:
+            path = Path(target) / name / "model.ts"
+            (folder / path).parent.mkdir(parents=True)
+            torch.jit.trace(modules[name], specs[name].example(), check_trace=False).save(str(folder / path))
+            artifacts.append(
+                SimpleNamespace(
+                    component=name,
+                    target=target,
+                    backend="cpu",
+                    precision=precision or "fp32",
+                    files=(path,),
+                    inputs=specs[name].inputs,
+                    outputs=specs[name].outputs,
+                    delegate_calls=None,
+                    undelegated={},
+                    seconds=0.1,
+                    bytes=(folder / path).stat().st_size,
+                )
+            )
+    return artifacts
+
+
+@pytest.fixture(scope="session")
+def tiny_cases():
+    """Two golden cases whose prompts the tiny tokenizer takes."""
+    from edge_stickers.bundle.golden import GoldenCase
+
+    return GoldenCase("cat", "the cat hops", 1), GoldenCase("rocket", "the rocket moves up", 2, 1.0)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(torchscript_runtime, tiny_model, tiny_cases, tmp_path_factory) -> Path:
+    """A bundle of that student for that runtime. Copy it before you change it."""
+    from edge_stickers.build import build
+
+    out = tmp_path_factory.mktemp("tiny") / "bundle"
+    assert build(tiny_model, ["onnx"], out, cases=tiny_cases).passed
+    return out
 
 
 def _tiny_tokenizer():

@@ -6,20 +6,6 @@ import logging
 import os
 import warnings
 
-_LOGGERS = (
-    "accelerate",
-    "coremltools",
-    "diffusers",
-    "executorch",
-    "httpx",
-    "onnxscript",
-    "onnx_ir",
-    "optimum",
-    "root",
-    "torch",
-    "torchao",
-    "transformers",
-)
 _SETTINGS = {
     "DIFFUSERS_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -39,5 +25,4 @@ def silence_libraries() -> None:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     warnings.simplefilter("ignore")
-    for name in _LOGGERS:
-        logging.getLogger(None if name == "root" else name).setLevel(logging.CRITICAL)
+    logging.disable(logging.CRITICAL)  # as a whole: torch and coremltools set their loggers' levels when imported

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import click
 
+TARGETS = ("executorch", "coreml", "onnx")
+"""What a bundle can be built for."""
+
 
 def split_names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
     """`"a, b"` to `("a", "b")`, each once; None where the option was not given."""

@@ -45,14 +45,15 @@ def command(
     if as_json:
         print_json(report.to_json())
     else:
-        _print(report)
+        print_verified(report)
     if not report.ran:
         reasons = dict.fromkeys(row.reason for row in report.components if row.reason)
         raise MissingDependencyError(f"nothing of {bundle} could run here: {'; '.join(reasons) or 'it is empty'}")
     context.exit(0 if report.passed else 1)
 
 
-def _print(report: VerifyReport) -> None:
+def print_verified(report: VerifyReport) -> None:
+    """Prints a row for each component, and one for the clips of each target."""
     rows = [
         (row.target, row.component, row.recipe, _decibel(row.snr_db), _floor(row), row.status, row.reason)
         for row in report.components

@@ -23,7 +23,7 @@ class TextEncoderComponent(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(1, T) int64 twice to (1, T, K)."""
         hidden = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return StickerUNet.project_context(self, hidden, attention_mask)  # type: ignore[arg-type]
+        return StickerUNet.project_context(self, hidden, attention_mask)
 
 
 class ImageEncoderComponent(nn.Module):
@@ -45,7 +45,9 @@ class UNetComponent(nn.Module):
         super().__init__()
         self.unet = unet
 
-    def forward(self, sample: Tensor, timestep: Tensor, context_kv: Tensor, image_latents: Tensor, motion_strength: Tensor) -> Tensor:
+    def forward(
+        self, sample: Tensor, timestep: Tensor, context_kv: Tensor, image_latents: Tensor, motion_strength: Tensor
+    ) -> Tensor:
         """(F, C, h, w), (1,), (1, T, K), (1, C, h, w), (1,) to (F, C, h, w)."""
         out: Tensor = self.unet(sample, timestep, context_kv, image_latents, motion_strength)
         return out

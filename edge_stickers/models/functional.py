@@ -23,7 +23,9 @@ def timestep_embedding(timestep: Tensor, dim: int, *, max_period: float = 10_000
     Source: "Attention Is All You Need", section 3.5, in the form of diffusers' `Timesteps`.
     """
     half = dim // 2
-    frequencies = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32, device=timestep.device) / half)
+    frequencies = torch.exp(
+        -math.log(max_period) * torch.arange(half, dtype=torch.float32, device=timestep.device) / half
+    )
     angles = timestep[:, None].float() * frequencies[None]
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 

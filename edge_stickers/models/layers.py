@@ -63,7 +63,16 @@ class StillAttention(nn.Module):
     """
 
     def __init__(
-        self, channels: int, still_channels: int, *, embed_dim: int, heads: int, head_dim: int, groups: int, height: int, width: int
+        self,
+        channels: int,
+        still_channels: int,
+        *,
+        embed_dim: int,
+        heads: int,
+        head_dim: int,
+        groups: int,
+        height: int,
+        width: int,
     ) -> None:
         super().__init__()
         self.heads, self.head_dim = heads, head_dim

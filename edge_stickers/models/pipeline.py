@@ -20,7 +20,7 @@ SHARD_SIZE = "15MB"
 """No file of weights grows over this."""
 
 
-class StickerPipeline(DiffusionPipeline):  # type: ignore[misc]
+class StickerPipeline(DiffusionPipeline):
     """Holds the parts of a student; `edge_stickers.animate` runs them.
 
     Args:
@@ -97,4 +97,3 @@ def load_pipeline(folder: Path) -> StickerPipeline:
     for name in ("unet", "vae", "text_encoder"):
         parts[name] = parts[name].float().eval()
     return StickerPipeline(**parts)
-

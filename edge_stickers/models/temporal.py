@@ -54,7 +54,7 @@ class TemporalAttention(nn.Module):
         self.features: Tensor
         self.register_buffer("features", frame_features(frames), persistent=False)  # (F, 8)
         nn.init.zeros_(self.to_out.weight)
-        nn.init.zeros_(self.to_out.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.to_out.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B F, C, H, W) to the same shape."""

@@ -78,7 +78,9 @@ def cut_text_encoder(
 
     weights = {k.removeprefix("bert."): v for k, v in load_file(folder / "model.safetensors").items()}
     weights["embeddings.word_embeddings.weight"] = weights["embeddings.word_embeddings.weight"][rows].clone()
-    weights["embeddings.position_embeddings.weight"] = weights["embeddings.position_embeddings.weight"][:MAX_TOKENS].clone()
+    weights["embeddings.position_embeddings.weight"] = weights["embeddings.position_embeddings.weight"][
+        :MAX_TOKENS
+    ].clone()
     bert.vocab_size, bert.num_hidden_layers, bert.pad_token_id = len(kept), config.layers, 0
     bert.max_position_embeddings = MAX_TOKENS
     model = BertModel(bert)
@@ -92,7 +94,9 @@ def _tokenizer(tokenizer: Tokenizer, kept: list[str]) -> PreTrainedTokenizerFast
     description = json.loads(tokenizer.to_str())
     ids = {piece: index for index, piece in enumerate(kept)}
     description["model"]["vocab"] = ids
-    description["added_tokens"] = [token | {"id": ids[token["content"]]} for token in description["added_tokens"] if token["content"] in ids]
+    description["added_tokens"] = [
+        token | {"id": ids[token["content"]]} for token in description["added_tokens"] if token["content"] in ids
+    ]
     special = description["post_processor"]
     text = json.dumps(special)
     if special["type"] == "TemplateProcessing":
@@ -101,9 +105,11 @@ def _tokenizer(tokenizer: Tokenizer, kept: list[str]) -> PreTrainedTokenizerFast
     elif special["type"] == "BertProcessing":
         special["sep"], special["cls"] = ["[SEP]", ids["[SEP]"]], ["[CLS]", ids["[CLS]"]]
     else:
-        raise InputError(f"tokenizer post-processor {text[:60]} is not known; expected TemplateProcessing or BertProcessing")
+        raise InputError(
+            f"tokenizer post-processor {text[:60]} is not known; expected TemplateProcessing or BertProcessing"
+        )
     cut = Tokenizer.from_str(json.dumps(description))
-    assert isinstance(cut.model, WordPiece)  # noqa: S101 - for the type checker
+    assert isinstance(cut.model, WordPiece)
     return PreTrainedTokenizerFast(
         tokenizer_object=cut,
         model_max_length=MAX_TOKENS,

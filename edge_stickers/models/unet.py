@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from typing import cast
+
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
@@ -19,7 +23,15 @@ class Stage(nn.Module):
     """One step of the UNet: read the still, read the text, transform, exchange between frames."""
 
     def __init__(
-        self, in_channels: int, channels: int, *, still_channels: int, size: int, still: bool, text: bool, unet: dict[str, int]
+        self,
+        in_channels: int,
+        channels: int,
+        *,
+        still_channels: int,
+        size: int,
+        still: bool,
+        text: bool,
+        unet: dict[str, int],
     ) -> None:
         super().__init__()
         groups, embed = unet["norm_groups"], unet["embed_dim"]
@@ -89,12 +101,12 @@ class StickerUNet(ModelMixin, ConfigMixin):
         }
         levels = len(widths)
         sizes = [sample_size // patch_size // 2**level for level in range(levels)]
-        patch = _patch_convolution(patch_size)
+        kernel, stride, padding = _patch_convolution(patch_size)
 
-        self.conv_in = nn.Conv2d(2 * in_channels + 2, widths[0], **patch)
-        self.still_in = nn.Conv2d(in_channels + 2, widths[0], **patch)
+        self.conv_in = nn.Conv2d(2 * in_channels + 2, widths[0], kernel, stride, padding)
+        self.still_in = nn.Conv2d(in_channels + 2, widths[0], kernel, stride, padding)
         self.still_blocks = nn.ModuleList(ResBlock(w, w, embed_dim=embed_dim, groups=norm_groups) for w in widths)
-        self.still_down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.still_down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in itertools.pairwise(widths))
 
         self.embedding = nn.Sequential(
             nn.Linear(TIME_DIM + pooled_dim + 2 + 8, embed_dim), nn.SiLU(), nn.Linear(embed_dim, embed_dim), nn.SiLU(),
@@ -107,15 +119,18 @@ class StickerUNet(ModelMixin, ConfigMixin):
             return Stage(in_channels, width, still_channels=width, size=sizes[level], still=still, text=text, unet=unet)
 
         self.down = nn.ModuleList(stage(level, widths[level]) for level in range(levels))
-        self.downsample = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.downsample = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in itertools.pairwise(widths))
         self.middle = stage(levels - 1, widths[-1], still=False)
         self.up = nn.ModuleList(
-            nn.ModuleList(stage(level, widths[level] * (2 if index == 0 else 1), still=index == 0) for index in range(up_blocks[level]))
+            nn.ModuleList(
+                stage(level, widths[level] * (2 if index == 0 else 1), still=index == 0)
+                for index in range(up_blocks[level])
+            )
             for level in range(levels)
         )
-        self.upsample = nn.ModuleList(nn.ConvTranspose2d(b, a, 4, 2, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.upsample = nn.ModuleList(nn.ConvTranspose2d(b, a, 4, 2, 1) for a, b in itertools.pairwise(widths))
         self.norm_out = nn.GroupNorm(norm_groups, widths[0])
-        self.conv_out = nn.ConvTranspose2d(widths[0], in_channels, **patch)
+        self.conv_out = nn.ConvTranspose2d(widths[0], in_channels, kernel, stride, padding)
         nn.init.zeros_(self.conv_out.weight)
         nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
 
@@ -144,7 +159,9 @@ class StickerUNet(ModelMixin, ConfigMixin):
         context_kv: Tensor = self.context_projection(hidden)
         return context_kv
 
-    def forward(self, sample: Tensor, timestep: Tensor, context_kv: Tensor, image_latents: Tensor, motion_strength: Tensor) -> Tensor:
+    def forward(
+        self, sample: Tensor, timestep: Tensor, context_kv: Tensor, image_latents: Tensor, motion_strength: Tensor
+    ) -> Tensor:
         """One denoising step.
 
         Args:
@@ -159,11 +176,13 @@ class StickerUNet(ModelMixin, ConfigMixin):
         """
         clips, frames = image_latents.shape[0], self.config.frames
         splits = [2 * width for width in self.text_widths]
-        *contexts, pooled = context_kv.split([*splits, self.config.pooled_dim], dim=2)
+        *contexts, pooled = torch.split(context_kv, [*splits, self.config.pooled_dim], dim=2)
         remaining = iter(contexts)
 
         strength = motion_strength[:, None]
-        clip = torch.cat([timestep_embedding(timestep, TIME_DIM), pooled.mean(dim=1), strength, strength * strength], dim=1)
+        clip = torch.cat(
+            [timestep_embedding(timestep, TIME_DIM), pooled.mean(dim=1), strength, strength * strength], dim=1
+        )
         clip = clip.unsqueeze(1).expand(clips, frames, clip.shape[1]).reshape(clips * frames, clip.shape[1])
         code = self.features.unsqueeze(0).expand(clips, frames, 8).reshape(clips * frames, 8)
         embedding = self.embedding(torch.cat([clip, code], dim=1))
@@ -178,12 +197,14 @@ class StickerUNet(ModelMixin, ConfigMixin):
         h = self.conv_in(torch.cat([sample, held, self.coordinates.expand(clips * frames, -1, -1, -1)], dim=1))
         skips: list[Tensor] = []
         for level, stage in enumerate(self.down):
-            h = stage(h if level == 0 else self.downsample[level - 1](h), stills[level], embedding, _context(stage, remaining))
+            h = stage(
+                h if level == 0 else self.downsample[level - 1](h), stills[level], embedding, _context(stage, remaining)
+            )
             skips.append(h)
         h = self.middle(h, stills[-1], embedding, _context(self.middle, remaining))
         for level in reversed(range(len(stills))):
             h = torch.cat([h, skips[level]], dim=1)
-            for stage in self.up[level]:  # type: ignore[union-attr]
+            for stage in cast(nn.ModuleList, self.up[level]):
                 h = stage(h, stills[level], embedding, _context(stage, remaining))
             if level:
                 h = self.upsample[level - 1](h)
@@ -191,13 +212,11 @@ class StickerUNet(ModelMixin, ConfigMixin):
         return held + change
 
 
-def _patch_convolution(patch_size: int) -> dict[str, int]:
+def _patch_convolution(patch_size: int) -> tuple[int, int, int]:
     """Kernel, stride and padding that take patches, overlapping where there is a choice."""
-    return {"kernel_size": 3, "stride": 1, "padding": 1} if patch_size == 1 else {
-        "kernel_size": 2 * patch_size, "stride": patch_size, "padding": patch_size // 2
-    }  # fmt: skip
+    return (3, 1, 1) if patch_size == 1 else (2 * patch_size, patch_size, patch_size // 2)
 
 
-def _context(stage: nn.Module, remaining: object) -> Tensor | None:
+def _context(stage: nn.Module, remaining: Iterator[Tensor]) -> Tensor | None:
     """The next keys and values, for a stage that reads text."""
-    return next(remaining) if getattr(stage, "text", None) is not None else None  # type: ignore[call-overload,no-any-return]
+    return next(remaining) if isinstance(stage, Stage) and stage.text is not None else None

@@ -8,6 +8,7 @@ Source: "Flow Straight and Fast" (arXiv 2209.03003), equation 1, solved for x_0.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,7 +55,7 @@ def rows(steps: int, *, shift: float = 1.0) -> list[Row]:
     grid = times(steps, shift=shift)
     return [
         Row(timestep=float(s * TRAIN_TIMESTEPS), a=float(r / s), b=float(1.0 - r / s))
-        for s, r in zip(grid[:-1], grid[1:], strict=True)
+        for s, r in itertools.pairwise(grid)
     ]
 
 

@@ -36,7 +36,9 @@ class AutoencoderStage:
 
     name = "autoencoder"
 
-    def __init__(self, model: StickerAutoencoder, source: ClipSource, held_out: ClipSource, *, crop: int = 128) -> None:
+    def __init__(
+        self, model: TrainableAutoencoder, source: ClipSource, held_out: ClipSource, *, crop: int = 128
+    ) -> None:
         self.model: nn.Module = model
         self.source, self.held_out, self.crop = source, held_out, crop
 
@@ -56,7 +58,11 @@ class AutoencoderStage:
         pull = latents.float().square().mean()
         loss = reconstruction_loss(out, target) + 0.5 * edge_loss(out, target) + 1e-3 * pull
         plain = out[warped:].detach().clamp(0, 1)
-        return loss, {"psnr": psnr(plain, target[warped:]), "psnr_warped": psnr(out[:warped].detach(), target[:warped]), "latent_power": pull}
+        return loss, {
+            "psnr": psnr(plain, target[warped:]),
+            "psnr_warped": psnr(out[:warped].detach(), target[:warped]),
+            "latent_power": pull,
+        }
 
     def sample(self, model: nn.Module, path: Path) -> None:
         """Held-out stickers above their reconstructions."""
@@ -72,7 +78,9 @@ class TrainableAutoencoder(nn.Module):
         super().__init__()
         self.vae = vae
 
-    def forward(self, image: Tensor, *, noise: float, theta: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, image: Tensor, *, noise: float, theta: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """(B, 4, H, W) and the matrices of the first n to (B, 4, H, W) and the latents."""
         latents = self.vae.encode(image)
         n = len(theta)
@@ -93,7 +101,9 @@ class TrainableAutoencoder(nn.Module):
 def set_statistics(vae: StickerAutoencoder, source: ClipSource, *, count: int = 128) -> None:
     """Measures the raw latent's mean and standard deviation on moved stickers and stores them in the model."""
     device = next(vae.parameters()).device
-    raw = torch.cat([vae.encoder(source.stills(10_000_000 + i, 16, device=device) * 2.0 - 1.0) for i in range(max(1, count // 16))])
+    raw = torch.cat(
+        [vae.encoder(source.stills(10_000_000 + i, 16, device=device) * 2.0 - 1.0) for i in range(max(1, count // 16))]
+    )
     vae.latents_mean.copy_(raw.mean(dim=(0, 2, 3), keepdim=True))
     vae.latents_std.copy_(raw.std(dim=(0, 2, 3), keepdim=True))
 
@@ -104,7 +114,11 @@ def _crop(image: Tensor, size: int, rng: torch.Generator) -> Tensor:
     if size >= side:
         return image[None]
     visible = (image[3, ::COMPRESSION, ::COMPRESSION] > 0).nonzero()
-    centre = visible[int(torch.randint(len(visible), (1,), generator=rng))] * COMPRESSION if len(visible) else torch.tensor([side // 2] * 2)
+    centre = (
+        visible[int(torch.randint(len(visible), (1,), generator=rng))] * COMPRESSION
+        if len(visible)
+        else torch.tensor([side // 2] * 2)
+    )
     jitter = torch.randint(-size // 4, size // 4, (2,), generator=rng)
     top, left = ((centre.cpu() + jitter - size // 2).clamp(0, side - size) // COMPRESSION * COMPRESSION).tolist()
     return image[None, :, top : top + size, left : left + size]

@@ -20,7 +20,9 @@ from edge_stickers.errors import BundleError
 _FILE = "checkpoint.safetensors"
 
 
-def save_checkpoint(folder: Path, *, model: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Optimizer, step: int) -> None:
+def save_checkpoint(
+    folder: Path, *, model: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Optimizer, step: int
+) -> None:
     """Replaces the folder's checkpoint.
 
     Args:
@@ -45,7 +47,9 @@ def save_checkpoint(folder: Path, *, model: nn.Module, average: dict[str, Tensor
     part.replace(folder / _FILE)
 
 
-def load_checkpoint(folder: Path, *, model: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> int:
+def load_checkpoint(
+    folder: Path, *, model: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Optimizer
+) -> int:
     """Restores the folder's checkpoint in place.
 
     Returns:
@@ -66,7 +70,9 @@ def load_checkpoint(folder: Path, *, model: nn.Module, average: dict[str, Tensor
     try:
         model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     except RuntimeError as error:
-        raise BundleError(f"checkpoint {path} is of another model; delete it or choose another output folder") from error
+        raise BundleError(
+            f"checkpoint {path} is of another model; delete it or choose another output folder"
+        ) from error
     for name, value in average.items():
         value.copy_(tensors[f"average.{name}"])
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]

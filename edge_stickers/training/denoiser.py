@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,7 +65,9 @@ class DenoiserStage:
         picks = [int(np.random.default_rng([self.seed, i // count]).permutation(count)[i % count]) for i in indices]
         return self.cache.read(np.array(picks), device)
 
-    def loss(self, model: nn.Module, batch: LatentBatch, generator: torch.Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def loss(
+        self, model: nn.Module, batch: LatentBatch, generator: torch.Generator
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Flow loss at random times, half of them near the pure noise where few-step sampling starts."""
         clean, device = batch.latents, batch.latents.device
         clips, frames = clean.shape[:2]
@@ -75,17 +78,25 @@ class DenoiserStage:
         with torch.no_grad():
             hidden = self.text_encoder(input_ids=batch.tokens, attention_mask=batch.mask).last_hidden_state
         still = clean[:, 0]
-        unet = getattr(model, "module", model)
+        unet: Any = getattr(model, "module", model)
         context = unet.project_context(hidden, mask)
-        prediction = model(add_noise(clean, noise, time).flatten(0, 1), time * TRAIN_TIMESTEPS, context, still, batch.strength)
+        prediction = model(
+            add_noise(clean, noise, time).flatten(0, 1), time * TRAIN_TIMESTEPS, context, still, batch.strength
+        )
         prediction = prediction.float().unflatten(0, (clips, frames))
         blank = self.blank.to(device)[:, None, None]
-        filled = (((clean - blank).abs().amax(dim=2, keepdim=True) > 0.1) | ((still - blank).abs().amax(dim=1, keepdim=True) > 0.1)[:, None]).float()
+        filled = (
+            ((clean - blank).abs().amax(dim=2, keepdim=True) > 0.1)
+            | ((still - blank).abs().amax(dim=1, keepdim=True) > 0.1)[:, None]
+        ).float()
         weight = FLAT_WEIGHT + (1.0 - FLAT_WEIGHT) * filled
         error = (prediction.detach() - clean).square().mean()
-        return flow_loss(prediction, clean, time, weight=weight), {"x0_mse": error, "still_mse": (still[:, None] - clean).square().mean()}
+        return flow_loss(prediction, clean, time, weight=weight), {
+            "x0_mse": error,
+            "still_mse": (still[:, None] - clean).square().mean(),
+        }
 
-    def sample(self, model: nn.Module, path: Path) -> None:
+    def sample(self, model: Any, path: Path) -> None:
         """Held-out clips: the real frames above the generated ones."""
         device = next(model.parameters()).device
         clips = self.held_out.batch(range(6), device=device)
@@ -93,7 +104,7 @@ class DenoiserStage:
         for still, frames, text, motion in zip(clips.stills, clips.frames, clips.captions, clips.motions, strict=True):
             ids, mask = (torch.tensor([v], device=device) for v in tokenize(self.tokenizer, text))
             hidden = self.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-            context = model.project_context(hidden, mask)  # type: ignore[operator]
+            context = model.project_context(hidden, mask)
             latent = self.vae.encode(still[None])
             noise = torch.randn((len(frames), *latent.shape[1:]), generator=torch.Generator().manual_seed(0)).to(device)
             strength = torch.tensor([motion.amplitude], device=device)

@@ -59,14 +59,16 @@ class LatentCache:
         self.done = int(json.loads(index.read_text())["done"]) if index.is_file() else 0
 
     @torch.no_grad()
-    def fill(self, vae: StickerAutoencoder, source: ClipSource, tokenizer: Tokenizer, *, upto: int, batch_size: int = 8) -> None:
+    def fill(
+        self, vae: StickerAutoencoder, source: ClipSource, tokenizer: Tokenizer, *, upto: int, batch_size: int = 8
+    ) -> None:
         """Encodes clips until `upto` are there."""
         device = next(vae.parameters()).device
         while self.done < min(upto, self.count):
             indices = range(self.done, min(self.done + batch_size, self.count))
             batch = source.batch(indices, device=device)
             frames = batch.frames.flatten(0, 1).to(memory_format=torch.channels_last)
-            latents = vae.encode(frames).unflatten(0, (len(indices), FRAMES))
+            latents = vae.encode(frames).reshape(len(indices), FRAMES, *self.latents.shape[2:])
             rows = slice(indices.start, indices.stop)
             self.latents[rows] = latents.half().cpu().numpy()
             self.tokens[rows] = np.array([tokenize(tokenizer, text)[0] for text in batch.captions], np.int32)

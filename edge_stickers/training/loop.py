@@ -39,7 +39,7 @@ def mixed_precision(plan: StagePlan) -> str:
         return plan.precision
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported() else "no"
-    capability: dict[str, Any] = torch.cpu.get_capabilities()  # type: ignore[no-untyped-call]
+    capability = torch.cpu.get_capabilities()
     return "bf16" if capability.get("amx_bf16") or capability.get("avx512_bf16") else "no"
 
 
@@ -70,13 +70,23 @@ def train(stage: Stage, plan: StagePlan, folder: Path, *, stop_after: float | No
     model = stage.model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
-        parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, betas=(0.9, 0.99), fused=device.type == "cuda"
+        parameters,
+        lr=plan.learning_rate,
+        weight_decay=plan.weight_decay,
+        betas=(0.9, 0.99),
+        fused=device.type == "cuda",
     )
     average = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
     first = load_checkpoint(folder, model=model, average=average, optimizer=optimizer)
     wrapped, optimizer = accelerator.prepare(model, optimizer)
-    writer = SummaryWriter(str(folder / "logs"), purge_step=first) if accelerator.is_main_process else None  # type: ignore[no-untyped-call]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[loss]}"))
+    writer = SummaryWriter(str(folder / "logs"), purge_step=first) if accelerator.is_main_process else None
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[loss]}"),
+    )
     quiet = not (accelerator.is_main_process and sys.stderr.isatty())
     started = began = time.monotonic()
     last = first
@@ -101,10 +111,16 @@ def train(stage: Stage, plan: StagePlan, folder: Path, *, stop_after: float | No
             if writer is not None and (done % plan.log_every == 0 or done == plan.steps):
                 speed = (done - last) * plan.batch_size * world / (time.monotonic() - began)
                 began, last = time.monotonic(), done
-                measured = {"loss": loss.detach(), "gradient_norm": norm, "rate": plan.rate(step), "examples_per_second": speed, **metrics}
+                measured = {
+                    "loss": loss.detach(),
+                    "gradient_norm": norm,
+                    "rate": plan.rate(step),
+                    "examples_per_second": speed,
+                    **metrics,
+                }
                 scalars = {name: float(value) for name, value in measured.items()}
                 for name, value in scalars.items():
-                    writer.add_scalar(f"{stage.name}/{name}", value, done)  # type: ignore[no-untyped-call]
+                    writer.add_scalar(f"{stage.name}/{name}", value, done)
                 text = "  ".join(f"{name} {value:.4g}" for name, value in scalars.items())
                 progress.update(task, completed=done, loss=f"loss {scalars['loss']:.4f}")
                 if quiet:
@@ -119,11 +135,11 @@ def train(stage: Stage, plan: StagePlan, folder: Path, *, stop_after: float | No
             if early:
                 break
     if writer is not None:
-        writer.close()  # type: ignore[no-untyped-call]
+        writer.close()
     return {name: value.cpu() for name, value in average.items()}
 
 
-class averaged:  # noqa: N801 - reads as a verb: with averaged(model, average)
+class averaged:
     """Context in which a model has its averaged parameters."""
 
     def __init__(self, model: nn.Module, average: Mapping[str, Tensor]) -> None:

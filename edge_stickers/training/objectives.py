@@ -42,7 +42,9 @@ def edge_loss(prediction: Tensor, target: Tensor) -> Tensor:
     return horizontal + vertical
 
 
-def flow_loss(prediction: Tensor, clean: Tensor, time: Tensor, *, weight: Tensor | None = None, least_time: float = 0.3) -> Tensor:
+def flow_loss(
+    prediction: Tensor, clean: Tensor, time: Tensor, *, weight: Tensor | None = None, least_time: float = 0.3
+) -> Tensor:
     """Squared error of the predicted clean latents, weighted as an error of the flow's velocity.
 
     The velocity is (x_s - x_0) / s, so an error of x_0 counts 1 / s^2; s is held above `least_time`, or the last

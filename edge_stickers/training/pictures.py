@@ -28,7 +28,9 @@ def over_checkerboard(images: Tensor, *, square: int = 16) -> Tensor:
 
 def save_rows(rows: Sequence[Tensor], path: Path) -> None:
     """Writes a PNG with a row for each (N, 4, H, W)."""
-    grid = torch.cat([torch.cat(list(over_checkerboard(row.float().cpu().clamp(0, 1))), dim=-1) for row in rows], dim=-2)
+    grid = torch.cat(
+        [torch.cat(list(over_checkerboard(row.float().cpu().clamp(0, 1))), dim=-1) for row in rows], dim=-2
+    )
     pixels = (grid.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -73,7 +72,12 @@ def train_student(
     if "autoencoder" in stages:
         torch.manual_seed(autoencoder_plan.seed)
         trainable = TrainableAutoencoder(pipeline.vae.float())
-        average = train(AutoencoderStage(trainable, source, held_out), autoencoder_plan, output / "runs/autoencoder", stop_after=stop_after)
+        average = train(
+            AutoencoderStage(trainable, source, held_out),
+            autoencoder_plan,
+            output / "runs/autoencoder",
+            stop_after=stop_after,
+        )
         _assign(trainable, average)
         set_statistics(pipeline.vae, source)
         save_pipeline(pipeline, model)
@@ -107,16 +111,21 @@ def _train_denoiser(
     clips: int,
     runs: Path,
     stop_after: float | None,
-) -> Mapping[str, Tensor]:
+) -> dict[str, Tensor]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    vae = pipeline.vae.float().to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    vae = pipeline.vae.float().to(device=device, memory_format=torch.channels_last).eval()
     tokenizer = pipeline.tokenizer.backend_tokenizer
     cache = LatentCache(
         runs / "latents", count=clips, channels=vae.config.latent_channels, size=latent_size(source.size)
     )
     cache.fill(vae, source, tokenizer, upto=clips)
     with torch.no_grad():
-        blank = vae.encode(torch.zeros(1, 4, source.size, source.size, device=device)).median(dim=3).values.median(dim=2).values[0]
+        blank = (
+            vae.encode(torch.zeros(1, 4, source.size, source.size, device=device))
+            .median(dim=3)
+            .values.median(dim=2)
+            .values[0]
+        )
     stage = DenoiserStage(
         pipeline.unet.float(),
         pipeline.text_encoder.float().to(device),

@@ -37,6 +37,8 @@ def open_numpy(path, *, inputs, outputs, threads):
                 os._exit(7)
             case "hang":
                 time.sleep(3600)
+            case "slow":
+                time.sleep(0.2)
             case "raise":
                 raise ValueError("the program\nis not supported")
             case "chatter":

@@ -37,7 +37,13 @@ class Line:
 
 
 def plan(**changes: object) -> StagePlan:
-    fields: dict[str, object] = {"steps": 30, "batch_size": 4, "learning_rate": 0.02, "warmup_steps": 5, "save_every": 10}
+    fields: dict[str, object] = {
+        "steps": 30,
+        "batch_size": 4,
+        "learning_rate": 0.02,
+        "warmup_steps": 5,
+        "save_every": 10,
+    }
     return StagePlan(**(fields | {"sample_every": 15, "precision": "no"} | changes))  # type: ignore[arg-type]
 
 
