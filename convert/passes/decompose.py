@@ -8,15 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
-from torch.export.exported_program import default_decompositions
 
 from edge_stickers.convert.passes import attention, normalisation, shapes
 from edge_stickers.errors import ConversionError
 
 aten = torch.ops.aten
-
-KEPT = (aten.linear.default, aten.gelu.default, aten.hardswish.default, aten.upsample_bilinear2d.vec)
-"""Operators that stay whole although PyTorch would take them apart."""
 
 REWRITES: dict[Any, Callable[..., Any]] = {
     aten.group_norm.default: normalisation.group_norm,
@@ -71,13 +67,10 @@ def decompose(program: ExportedProgram) -> ExportedProgram:
         program: from `export_component`.
 
     Returns:
-        A program in core operators, with the same inputs and outputs.
+        A program without norms and attention, with the same inputs and outputs.
     """
     inputs = program.example_inputs
     if inputs is None:
         raise ConversionError("the program has no example inputs; export it with torch.export.export(module, inputs)")
-    table = default_decompositions()
-    for operator in KEPT:
-        table.pop(operator, None)
     with torch.no_grad():
-        return torch.export.export(_Rewritten(program), inputs[0], strict=False).run_decompositions(table)
+        return torch.export.export(_Rewritten(program), inputs[0], strict=False)

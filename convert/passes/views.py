@@ -12,7 +12,19 @@ from edge_stickers.convert.passes.graph import calls, erase, fake_tensor, finish
 
 aten = torch.ops.aten
 VIEW, PERMUTE = aten.view_copy.default, aten.permute.default  # a copying view takes any strides
-VIEWS = (VIEW, aten.view.default, aten._unsafe_view.default, aten.unsqueeze.default, aten.squeeze.dim, aten.squeeze.dims, aten.squeeze.default)
+VIEWS = (
+    VIEW,
+    aten.view.default,
+    aten.reshape.default,
+    aten._unsafe_view.default,
+    aten.flatten.using_ints,
+    aten.unsqueeze.default,
+    aten.squeeze.dim,
+    aten.squeeze.dims,
+    aten.squeeze.default,
+)
+COPIES = (aten.clone.default, aten.contiguous.default, aten.alias.default, aten.lift_fresh_copy.default, aten._to_copy.default,
+          aten.to.dtype, aten.to.dtype_layout, aten.to.device, aten.dropout.default, aten.detach.default, aten.detach_.default)  # fmt: skip
 
 
 def simplify_views(program: ExportedProgram) -> ExportedProgram:
@@ -26,12 +38,17 @@ def simplify_views(program: ExportedProgram) -> ExportedProgram:
     """
     for node in calls(program, aten._assert_tensor_metadata.default):
         node.graph.erase_node(node)
-    for node in calls(program, aten.clone.default, aten.alias.default, aten._to_copy.default):
+    for node in calls(program, *COPIES):
         if fake_tensor(node).dtype == fake_tensor(node.args[0]).dtype:  # type: ignore[arg-type]
             replace(node, node.args[0])  # type: ignore[arg-type]
     for node in calls(program, *VIEWS):
         if node.target is not VIEW or -1 in node.args[1]:  # type: ignore[operator]
             replace(node, insert(node, VIEW, node.args[0], shape(node)))
+    for node in calls(program, aten.transpose.int, aten.t.default, aten.numpy_T.default):
+        order = list(range(len(shape(node))))
+        first, second = (node.args[1], node.args[2]) if node.target is aten.transpose.int else (0, -1)
+        order[first], order[second] = order[second], order[first]  # type: ignore[index]
+        replace(node, insert(node, PERMUTE, node.args[0], order))
     changed = True
     while changed:
         changed = any([_one(node) for node in calls(program, VIEW, PERMUTE, aten.slice.Tensor, aten.cat.default) if not node._erased])

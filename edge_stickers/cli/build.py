@@ -71,10 +71,10 @@ def _print(report: BuildReport) -> None:
         rows = [
             (row.target, row.component, row.recipe or "default", row.not_run_here or "yes") for row in report.components
         ]
-        columns = ("target", "component", "recipe", "can be verified here")
-        print_table(f"would build {report.out} from {report.model}", columns, rows)
+        planned = ("target", "component", "recipe", "can be verified here")
+        print_table(f"would build {report.out} from {report.model}", planned, rows)
         return
-    made = [
+    made: list[tuple[object, ...]] = [
         (
             row.target,
             row.component,

@@ -74,9 +74,7 @@ def _describe_part(folder: Path, class_name: str) -> dict[str, Any]:
         raise BundleError(f"{folder} is missing; expected an intact model folder; save it again")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     weights = [describe_safetensors(path) for path in files if path.suffix == ".safetensors"]
-    config = next(
-        (folder / name for name in ("config.json", "scheduler_config.json") if (folder / name).is_file()), None
-    )
+    config = next((path for path in files if path.name in ("config.json", "scheduler_config.json")), None)
     return {
         "class": class_name,
         "config": {} if config is None else {k: v for k, v in _read_json(config).items() if not k.startswith("_")},
@@ -151,9 +149,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BundleError(
-            f"{path} cannot be read ({' '.join(str(error).split())[:100]}); save the model again"
-        ) from None
+        reason = " ".join(str(error).split())[:100]
+        raise BundleError(f"{path} cannot be read ({reason}); save the model again") from None
     if not isinstance(value, dict):
         raise BundleError(f"{path} holds a {type(value).__name__}, expected an object; save the model again")
     return value

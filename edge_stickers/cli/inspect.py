@@ -37,9 +37,9 @@ def command(path: Path, as_json: bool) -> None:
 
 
 def _print_bundle(report: dict[str, Any]) -> None:
-    sampling = report["sampling"]
+    sampling, size = report["sampling"], report["size"]
     facts = {
-        "clip": f"{report['frames']} frames of {report['size']}x{report['size']}, {report['frame_duration_ms']} ms each",
+        "clip": f"{report['frames']} frames of {size}x{size}, {report['frame_duration_ms']} ms each",
         "steps": f"{', '.join(map(str, sampling['step_counts']))}; {sampling['default_steps']} unless told otherwise",
         "guidance": sampling["guidance"] or "none",
         "size": megabytes(report["bytes"]),

@@ -53,6 +53,7 @@ class Verbs(click.Group):
         return command
 
 
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 EPILOG = """\b
 Examples:
   edge-stickers animate cat.png --prompt "the cat hops" -o cat.webp
@@ -64,9 +65,7 @@ Exit codes: 0 done; 1 a check fell short; 2 bad usage or bad input; 3 something 
 """
 
 
-@click.group(
-    cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
+@click.group(cls=Verbs, epilog=EPILOG, context_settings=SETTINGS)
 @click.option("--debug", is_flag=True, help="Show tracebacks, and the warnings of the libraries underneath.")
 @click.version_option(__version__, prog_name="edge-stickers", message="%(prog)s %(version)s")
 def cli(debug: bool) -> None:

@@ -101,6 +101,7 @@ def _train(
         for name, default in (("autoencoder", AUTOENCODER_PLAN), ("denoiser", DENOISER_PLAN))
     }
     count = clips if clips is not None else asked.get("clips")
+    limited: dict[str, Any] = {} if count is None else {"clips": count}
 
     from edge_stickers.training.student import train_student
 
@@ -113,7 +114,7 @@ def _train(
         init=init,
         stages=stages,
         stop_after=stop_after,
-        **({} if count is None else {"clips": count}),
+        **limited,
     )
 
 

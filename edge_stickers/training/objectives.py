@@ -43,7 +43,7 @@ def edge_loss(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def flow_loss(
-    prediction: Tensor, clean: Tensor, time: Tensor, *, weight: Tensor | None = None, least_time: float = 0.3
+    prediction: Tensor, clean: Tensor, time: Tensor, *, weight: Tensor | None = None, least_time: float = 0.5
 ) -> Tensor:
     """Squared error of the predicted clean latents, weighted as an error of the flow's velocity.
 

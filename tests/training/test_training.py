@@ -119,7 +119,7 @@ def test_losses_fall_towards_the_target() -> None:
 
 def test_flow_loss_is_an_error_of_the_velocity() -> None:
     clean, noise = torch.randn(3, 2, 4, 5, 5), torch.randn(3, 2, 4, 5, 5)
-    time, wrong = torch.tensor([0.4, 0.7, 1.0]), torch.randn(3, 2, 4, 5, 5)
+    time, wrong = torch.tensor([0.5, 0.7, 1.0]), torch.randn(3, 2, 4, 5, 5)
     s = time.reshape(-1, 1, 1, 1, 1)
     noisy = (1 - s) * clean + s * noise
     velocity_error = ((noisy - wrong) / s - (noise - clean)).square().mean()
