@@ -58,7 +58,7 @@ class UNetConfig:
     text_dim: int = 384
     """Width of the text encoder's hidden states."""
     pooled_dim: int = 128
-    """Width of the pooled text inside the embedding."""
+    """Channels of each token from which the text is pooled into the embedding."""
     head_dim: int = 64
     """Channels of one head of the temporal and the text attention."""
     still_heads: int = 4
@@ -78,6 +78,8 @@ class UNetConfig:
             )
         if len(self.up_blocks) != len(self.widths):
             raise InputError(f"up_blocks {self.up_blocks} must name one count for each of widths {self.widths}")
+        if self.pooled_dim < 8:
+            raise InputError(f"pooled_dim must be at least 8, got {self.pooled_dim}")
         for width in self.widths:
             if width % self.norm_groups or width % min(width, self.head_dim):
                 raise InputError(f"width {width} must be a multiple of {self.norm_groups} groups and of the head size")

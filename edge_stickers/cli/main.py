@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import os
@@ -74,7 +75,11 @@ def cli(debug: bool) -> None:
 
 def main() -> None:
     """Runs the command line of this process and ends it."""
-    sys.exit(run(sys.argv[1:]))
+    arguments = sys.argv[1:]
+    if not _wants_debug(arguments):
+        silence_libraries()
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(arguments))
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -86,26 +91,30 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
-    debug = _wants_debug(arguments)
-    signal.signal(signal.SIGTERM, _terminate)
-    if not debug:
-        silence_libraries()
     try:
-        with cli.make_context("edge-stickers", list(arguments)) as context:
-            cli.invoke(context)
+        code = _invoke(arguments)
         sys.stdout.flush()
-        return 0
-    except click.exceptions.Exit as error:
-        return error.exit_code or _flush()
+        return code
     except BaseException as error:
         code, line = explain(error)
-        if debug and not isinstance(error, SystemExit):
+        if _wants_debug(arguments) and not isinstance(error, SystemExit):
             import traceback
 
             traceback.print_exception(error)
-        if line:
-            click.echo(line, err=True)
-        return _flush() or code
+        with contextlib.suppress(OSError):  # where standard error is full, the exit code must do
+            if line:
+                click.echo(line, err=True)
+        _give_up_output()
+        return code
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    try:
+        with cli.make_context("edge-stickers", list(arguments)) as context:
+            cli.invoke(context)
+        return 0
+    except click.exceptions.Exit as finished:
+        return finished.exit_code
 
 
 def explain(error: BaseException) -> tuple[int, str]:
@@ -163,17 +172,13 @@ def _disk_message(error: OSError) -> str:
             return f"{where}{error.strerror or error}; check the path and the disk"
 
 
-def _flush() -> int:
-    """Writes what is left for standard output; where that fails, says so and gives an exit code."""
+def _give_up_output() -> None:
+    """Drops what cannot be written to standard output, or Python would try, and complain, once more."""
     try:
         sys.stdout.flush()
-        return 0
-    except OSError as error:
-        code, line = explain(error)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try, and complain, once more
-        if line:
-            click.echo(line, err=True)
-        return code
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

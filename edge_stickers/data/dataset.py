@@ -59,7 +59,7 @@ class ClipBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class Plan:
     sticker: Sticker
     motion: Motion
     caption: str
@@ -127,7 +127,7 @@ class ClipSource:
             indices: B numbers from 0.
             device: Where to move pixels and leave them.
         """
-        plans = [self._plan(index) for index in indices]
+        plans = [self.plan(index) for index in indices]
         frames: list[Tensor | None] = [None] * len(plans)
         whole = [i for i, plan in enumerate(plans) if FAMILIES[plan.motion.family].kind in ("rigid", "bend", "still")]
         if whole:
@@ -176,7 +176,8 @@ class ClipSource:
         figure = figures[int(rng.integers(len(figures)))]
         return figure[int(rng.integers(len(figure)))]
 
-    def _plan(self, index: int) -> _Plan:
+    def plan(self, index: int) -> Plan:
+        """What clip number `index` is, before it is drawn: its sticker, motion, sentence and margin."""
         rng = np.random.default_rng([self.seed, index, 0])
         chance = rng.random()
         # Faces and hands alone can make the motions of parts: they come more often than their number says.
@@ -186,4 +187,4 @@ class ClipSource:
         text = caption(motion, sticker.name, rng, self.phrasings)
         low, high = self.margins
         margin = float(rng.uniform(low, high))
-        return _Plan(sticker, motion, text, margin)
+        return Plan(sticker, motion, text, margin)

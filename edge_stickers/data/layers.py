@@ -14,11 +14,10 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from edge_stickers.data.parts import part_names
+from edge_stickers.data.parts import BASE, part_names
 from edge_stickers.data.svg import drop_external, parse_drawing, parse_xml
 from edge_stickers.errors import InputError
 
-BASE = "base"
 MAX_LAYERS = 8
 
 

@@ -82,7 +82,7 @@ class StillAttention(nn.Module):
         self.to_key = nn.Conv2d(still_channels, heads * (head_dim - 4), 1)
         self.to_value = nn.Conv2d(still_channels, heads * head_dim, 1)
         self.to_out = nn.Conv2d(heads * head_dim, channels, 1)
-        self.log_sharpness = nn.Parameter(torch.full((heads, 1, 1), math.log(2.0)))  # sigma is half a cell
+        self.log_sharpness = nn.Parameter(torch.full((heads, 1, 1), math.log(0.8)))  # sigma starts at 0.8 cells
         for layer in (self.to_affine, self.to_query):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]

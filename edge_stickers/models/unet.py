@@ -17,6 +17,8 @@ from edge_stickers.models.temporal import TemporalAttention, TemporalConv
 
 TIME_DIM = 64
 """Width of the sinusoidal embedding of the diffusion time."""
+POOLS = 4
+"""Learned ways of weighing the tokens when the text is pooled: a verb, a direction, an adverb."""
 
 
 class Stage(nn.Module):
@@ -108,10 +110,12 @@ class StickerUNet(ModelMixin, ConfigMixin):
         self.still_blocks = nn.ModuleList(ResBlock(w, w, embed_dim=embed_dim, groups=norm_groups) for w in widths)
         self.still_down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in itertools.pairwise(widths))
 
+        conditions = TIME_DIM + POOLS * (pooled_dim - POOLS) + 2 + 8  # time, text, strength and its square, frame
         self.embedding = nn.Sequential(
-            nn.Linear(TIME_DIM + pooled_dim + 2 + 8, embed_dim), nn.SiLU(), nn.Linear(embed_dim, embed_dim), nn.SiLU(),
-            nn.Linear(embed_dim, embed_dim), nn.SiLU(),
-        )  # fmt: skip
+            *(nn.Linear(conditions, embed_dim), nn.SiLU()),
+            *(nn.Linear(embed_dim, embed_dim), nn.SiLU()),
+            *(nn.Linear(embed_dim, embed_dim), nn.SiLU()),
+        )
         self.still_embedding = nn.Parameter(torch.zeros(1, embed_dim))
 
         def stage(level: int, in_channels: int, *, still: bool = True) -> Stage:
@@ -180,8 +184,10 @@ class StickerUNet(ModelMixin, ConfigMixin):
         remaining = iter(contexts)
 
         strength = motion_strength[:, None]
+        logits, tokens = torch.split(pooled, [POOLS, self.config.pooled_dim - POOLS], dim=2)
+        text = torch.bmm(torch.softmax(logits.transpose(1, 2), dim=2), tokens)  # (B, POOLS, pooled_dim - POOLS)
         clip = torch.cat(
-            [timestep_embedding(timestep, TIME_DIM), pooled.mean(dim=1), strength, strength * strength], dim=1
+            [timestep_embedding(timestep, TIME_DIM), text.flatten(1), strength, strength * strength], dim=1
         )
         clip = clip.unsqueeze(1).expand(clips, frames, clip.shape[1]).reshape(clips * frames, clip.shape[1])
         code = self.features.unsqueeze(0).expand(clips, frames, 8).reshape(clips * frames, 8)

@@ -146,7 +146,7 @@ def _start(folder: Path | None, preset_name: str, source: ClipSource) -> Sticker
 
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    sentences = [caption(plan.motion, plan.sticker.name, rng) for plan in map(source._plan, range(20_000))]
+    sentences = [caption(plan.motion, plan.sticker.name, rng) for plan in map(source.plan, range(20_000))]
     return new_pipeline(preset(preset_name), text_folder=find_minilm(), keep_words=sentences)
 
 

@@ -1,0 +1,115 @@
+"""What a target is: a small protocol, and the record of what it made."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from torch import nn
+
+from edge_stickers.errors import InputError, MissingDependencyError
+from edge_stickers.spec import Component, ComponentSpec, TensorSpec
+
+Precision = Literal["fp32", "fp16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One component, lowered to one target."""
+
+    component: Component
+    target: str
+    """Key of `edge_stickers.convert.targets.TARGETS`."""
+    backend: str
+    """What runs it: `xnnpack`, `coreml` or `onnxruntime`."""
+    precision: str
+    """Of weights and arithmetic."""
+    entry: Path
+    """What a runtime opens, relative to the bundle's folder: a file, or the folder of an `.mlpackage`."""
+    files: tuple[Path, ...]
+    """All files, relative to the bundle's folder."""
+    inputs: tuple[TensorSpec, ...]
+    """As the target has them: Core ML takes int32 where PyTorch takes int64."""
+    outputs: tuple[TensorSpec, ...]
+    delegate_calls: int
+    """Pieces that the graph was cut into for the backend; 1 where it takes the whole."""
+    bytes: int
+    """Of all files."""
+    seconds: float
+    """That the lowering took, export included."""
+    undelegated: dict[str, int] = field(default_factory=dict)
+    """Operators that run outside the backend, and how many of each."""
+    operators: dict[str, int] = field(default_factory=dict)
+    """Operators of the whole graph, where the target lists them."""
+
+
+class Target(Protocol):
+    """A file format, and the library that writes it."""
+
+    name: str
+    """Key in `TARGETS`, and the folder inside a bundle."""
+    extra: str
+    """What to install: `pip install 'edge-stickers[extra]'`."""
+    needs: tuple[str, ...]
+    """Modules that have to be there."""
+    backend: str
+    """What runs the files."""
+    precisions: tuple[Precision, ...]
+    """The first one is the default."""
+
+    def lower(self, module: nn.Module, spec: ComponentSpec, *, precision: Precision, folder: Path) -> Artifact:
+        """Converts one component.
+
+        Args:
+            module: in evaluation mode.
+            spec: its inputs and outputs.
+            precision: one of `precisions`.
+            folder: of the bundle; the files go below `folder / name`.
+
+        Returns:
+            What was written.
+
+        Raises:
+            ConversionError: the component cannot be exported or lowered.
+        """
+        ...
+
+
+def choose_precision(target: Target, precision: str | None) -> Precision:
+    """The precision asked for, or the target's default.
+
+    Raises:
+        InputError: the target does not have it; the message lists what it has.
+    """
+    if precision is None:
+        return target.precisions[0]
+    for known in target.precisions:
+        if precision == known:
+            return known
+    raise InputError(f"{target.name} has no precision {precision!r}; it has {', '.join(target.precisions)}")
+
+
+def require_libraries(target: Target) -> None:
+    """Checks that the target's libraries are installed, without importing them.
+
+    Raises:
+        MissingDependencyError: one is not there; the message names the extra.
+    """
+    missing = [name for name in target.needs if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingDependencyError(
+            f"the {target.name} target needs {', '.join(missing)}; run: pip install 'edge-stickers[{target.extra}]'"
+        )
+
+
+def files_below(entry: Path, folder: Path) -> tuple[Path, ...]:
+    """All files of an entry, relative to the bundle's folder, in a fixed order."""
+    found = [entry] if entry.is_file() else sorted(path for path in entry.rglob("*") if path.is_file())
+    return tuple(path.relative_to(folder) for path in found)
+
+
+def total_bytes(files: tuple[Path, ...], folder: Path) -> int:
+    """How large files are together."""
+    return sum((folder / path).stat().st_size for path in files)

@@ -1,0 +1,121 @@
+"""Core ML: one `.mlpackage` a component, an ML program for iOS 18 and macOS 15. Converts on Linux, runs on Apple's only."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from edge_stickers.convert.export import export_component
+from edge_stickers.convert.targets.base import Artifact, Precision, files_below, require_libraries, total_bytes
+from edge_stickers.errors import ConversionError
+from edge_stickers.spec import Component, ComponentSpec, TensorSpec
+
+PACKAGES: dict[Component, str] = {
+    "text_encoder": "TextEncoder",
+    "image_encoder": "ImageEncoder",
+    "unet": "Unet",
+    "decoder": "Decoder",
+}
+"""Names as Apple's own conversions have them."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoreMLTarget:
+    """Keeps norms whole and attention as the one operator that iOS 18 has for it."""
+
+    name: str = "coreml"
+    extra: str = "coreml"
+    needs: tuple[str, ...] = ("coremltools",)
+    backend: str = "coreml"
+    precisions: tuple[Precision, ...] = ("fp16", "fp32")
+
+    def lower(self, module: nn.Module, spec: ComponentSpec, *, precision: Precision, folder: Path) -> Artifact:
+        """See `Target.lower`. The artifact has not been run: that takes an Apple device."""
+        require_libraries(self)
+        start = time.perf_counter()
+        model = _convert(module, spec, precision)
+        package = folder / self.name / f"{PACKAGES[spec.component]}.mlpackage"
+        package.parent.mkdir(exist_ok=True)
+        if package.exists():
+            shutil.rmtree(package)
+        model.save(str(package))
+        files = files_below(package, folder)
+        inputs, outputs, operators = read_package(package)
+        _compare(spec, inputs, outputs)
+        return Artifact(
+            component=spec.component,
+            target=self.name,
+            backend=self.backend,
+            precision=precision,
+            entry=package.relative_to(folder),
+            files=files,
+            inputs=inputs,
+            outputs=outputs,
+            delegate_calls=1,
+            operators=operators,
+            bytes=total_bytes(files, folder),
+            seconds=time.perf_counter() - start,
+        )
+
+
+def read_package(package: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...], dict[str, int]]:
+    """Reads a package back from disk.
+
+    Args:
+        package: the `.mlpackage` folder.
+
+    Returns:
+        Inputs, outputs, and how often each operator of the ML program occurs, constants left out.
+    """
+    import coremltools
+
+    spec = coremltools.models.MLModel(str(package), skip_model_load=True).get_spec()
+    block = next(iter(spec.mlProgram.functions["main"].block_specializations.values()))
+    operators = Counter(operation.type for operation in block.operations if operation.type != "const")
+    description = spec.description
+    return _tensors(description.input), _tensors(description.output), dict(sorted(operators.items()))
+
+
+def _convert(module: nn.Module, spec: ComponentSpec, precision: Precision) -> Any:
+    import coremltools
+
+    program = export_component(module, spec).run_decompositions({})
+    half = precision == "fp16"
+    try:
+        return coremltools.convert(
+            program,
+            convert_to="mlprogram",
+            minimum_deployment_target=coremltools.target.iOS18,
+            compute_precision=coremltools.precision.FLOAT16 if half else coremltools.precision.FLOAT32,
+            outputs=[coremltools.TensorType(name=tensor.name) for tensor in spec.outputs],
+            skip_model_load=True,
+        )
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        raise ConversionError(f"{spec.component} cannot be converted to Core ML: {reason}; see the cause above") from error
+
+
+def _tensors(features: Any) -> tuple[TensorSpec, ...]:
+    """Names, shapes and dtypes of a model's inputs or outputs."""
+    from coremltools.proto import FeatureTypes_pb2
+
+    array = FeatureTypes_pb2.ArrayFeatureType
+    dtypes: dict[int, Any] = {array.FLOAT32: "float32", array.FLOAT16: "float16", array.INT32: "int32"}
+    return tuple(
+        TensorSpec(feature.name, tuple(feature.type.multiArrayType.shape), dtypes[feature.type.multiArrayType.dataType])
+        for feature in features
+    )
+
+
+def _compare(spec: ComponentSpec, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+    """Holds a package's inputs and outputs against the specification; ids are int32 in Core ML."""
+    for kind, got, expected in (("inputs", inputs, spec.inputs), ("outputs", outputs, spec.outputs)):
+        wanted = {tensor.name: replace(tensor, dtype="int32" if tensor.dtype == "int64" else tensor.dtype) for tensor in expected}
+        if {tensor.name: tensor for tensor in got} != wanted:
+            raise ConversionError(f"the Core ML {kind} of {spec.component} are {got}, expected {tuple(wanted.values())}")

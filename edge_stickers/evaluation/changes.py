@@ -1,0 +1,100 @@
+"""Reads what changes on or around a sticker that holds still: eyes, mouths, hearts, sparkles, tears."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from edge_stickers.data.families import FRAMES
+
+_CHANGED = 0.03  # Squared change of a pixel, summed over four channels, that the eye sees.
+_LEAST = 2e-4  # Share of the canvas that must change in some frame.
+_NEAR = 0.16  # Distance of two colours, each 0..1 a channel, that pass as one.
+_INKS = {
+    "hearts": ((0.878, 0.141, 0.369), (0.957, 0.510, 0.620)),
+    "sparkles": ((1.0, 0.675, 0.200), (1.0, 0.945, 0.722)),
+    "tears": ((0.365, 0.678, 0.925), (0.741, 0.878, 0.969)),
+}
+_INKED = 0.35  # Share of the change that must have an effect's colours.
+
+
+def read_changes(frames: Tensor) -> str:
+    """Names what happens to a sticker that holds still.
+
+    Args:
+        frames: (F, 4, S, S) premultiplied RGBA in 0..1; frame 0 shows the still.
+
+    Returns:
+        "still" where no pixel changes to speak of; "hearts", "sparkles" or "tears" where their colours appear; "blink"
+        or "talk" where something within the silhouette changes, told apart by rhythm and by whether it is a pair;
+        "unclear" for the rest.
+    """
+    first = frames[0]
+    change = (frames - first).square().sum(1)  # (F, S, S)
+    changed = change > _CHANGED
+    if changed.flatten(1).float().mean(1).max() < _LEAST:
+        return "still"
+    effect = _effect(frames, changed)
+    if effect is not None:
+        return effect
+    body = functional.max_pool2d(first[None, 3:], 9, 1, 4)[0, 0] > 0.1
+    energy = change * changed
+    if energy[:, ~body].sum() > 0.25 * energy.sum():
+        return "unclear"
+    return _part(energy)
+
+
+def _effect(frames: Tensor, changed: Tensor) -> str | None:
+    """The effect whose colours appear where something changed."""
+    paint = _colour(frames)  # (F, 3, S, S)
+    before = paint[:1]
+    solid = changed & (frames[:, 3] > 0.5)
+    total = solid.sum().clamp_min(1)
+    scores = {}
+    for name, inks in _INKS.items():
+        now, then = _off(paint, inks), _off(before, inks)
+        then = torch.where(frames[:1, 3] > 0.5, then, torch.ones_like(then))
+        scores[name] = float((solid & (now < _NEAR) & (then > now + 0.1)).sum() / total)
+    best = max(scores, key=lambda name: scores[name])
+    rows, columns = changed.any(0).any(1), changed.any(0).any(0)
+    wide, high = _extent(columns), _extent(rows)
+    spread = {"hearts": wide > 0.4, "sparkles": wide > 0.4 and high > 0.4, "tears": high > 0.15}
+    return best if scores[best] > _INKED and spread[best] else None
+
+
+def _part(energy: Tensor) -> str:
+    """Blink or talk, by rhythm and place: (F, S, S) energies."""
+    beats = [k / FRAMES for k in range(FRAMES)]
+    shut = [[min(1.0, 1.6 * max(0.0, 1 - abs((n * t) % 1 - 0.5) / 0.25)) for t in beats] for n in (1, 2)]
+    open_ = [[abs(math.sin(2 * math.pi * n * t)) for t in beats] for n in (2, 3)]
+    profile = energy.sum((1, 2)).sqrt()
+    blink, talk = (max(_cosine(profile, torch.tensor(beat)) for beat in group) for group in (shut, open_))
+    # Two eyes leave a gap between them, a mouth does not.
+    columns = energy.sum((0, 1))
+    where = torch.nonzero(columns > 0)[:, 0]
+    left, right = int(where[0]), int(where[-1]) + 1
+    third = max(1, (right - left) // 3)
+    gap = 1 - 3 * float(columns[left + third : right - third].sum() / columns.sum())
+    return "blink" if blink + 0.15 * gap > talk else "talk"
+
+
+def _cosine(first: Tensor, second: Tensor) -> float:
+    return float(first @ second / (first.norm() * second.norm()).clamp_min(1e-9))
+
+
+def _colour(frames: Tensor) -> Tensor:
+    return (frames[:, :3] / frames[:, 3:].clamp_min(0.05)).clamp(0, 1)
+
+
+def _off(paint: Tensor, inks: tuple[tuple[float, float, float], ...]) -> Tensor:
+    """Distance to the nearest ink: (N, 3, S, S) → (N, S, S)."""
+    offs = [(paint - torch.tensor(ink).to(paint)[None, :, None, None]).norm(dim=1) for ink in inks]
+    return torch.stack(offs).amin(0)
+
+
+def _extent(line: Tensor) -> float:
+    where = torch.nonzero(line)[:, 0]
+    return float(where[-1] - where[0] + 1) / len(line) if len(where) else 0.0
