@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import edge_stickers
 from edge_stickers.bundle.contents import MINIMUM, component_entry, scheduler_of, tool_versions
@@ -18,18 +18,21 @@ from edge_stickers.bundle.reader import MANIFEST, Bundle, file_entry, folder_sha
 from edge_stickers.bundle.report import render_report
 from edge_stickers.bundle.writer import check_out, replacing
 from edge_stickers.config import FRAME_MS, MAX_TOKENS, STEP_COUNTS, STILL_MARGIN
-from edge_stickers.errors import ConversionError, InputError
+from edge_stickers.errors import InputError
 from edge_stickers.runtimes.base import RUNTIMES, availability
 from edge_stickers.runtimes.outcome import VerifyReport
 from edge_stickers.runtimes.verify import Floors, clip_parity_of, parity_of, verify
 from edge_stickers.sampling.sampler import DEFAULT_MOTION, DEFAULT_STEPS
 
 if TYPE_CHECKING:
+    from edge_stickers.convert.targets.base import Artifact
     from edge_stickers.models.pipeline import StickerPipeline
+    from edge_stickers.spec import Component
 
+Name = TypeVar("Name", bound=str)
 Progress = Callable[[str, float], None]
 """Told what is being done, and which share of the whole is done, 0..1."""
-COMPONENT_NAMES = ("text_encoder", "image_encoder", "unet", "decoder")
+COMPONENT_NAMES: tuple[Component, ...] = ("text_encoder", "image_encoder", "unet", "decoder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,7 @@ def build(
     pipeline = load_pipeline(folder)
     with replacing(Path(out)) as part:
         say(f"converting for {', '.join(names)}", 0.02)
-        artifacts = _convert(pipeline, names, parts, part, precision)
+        artifacts = _convert(pipeline, names, parts, part, precision, _shares(say, len(names) * len(parts)))
         say("recording golden tensors", 0.7)
         manifest = _write_parts(part, folder, pipeline, artifacts, cases)
         say("verifying", 0.8)
@@ -171,21 +174,36 @@ def build(
     return report
 
 
+def _shares(say: Progress, count: int) -> Callable[[str, str], None]:
+    """Tells of each of `count` conversions, which take most of a build's time."""
+    done = iter(range(count))
+    return lambda target, component: say(
+        f"converting {component} for {target}", 0.02 + 0.68 * next(done, count) / count
+    )
+
+
 def _convert(
-    pipeline: StickerPipeline, targets: Sequence[str], components: Sequence[str], folder: Path, precision: str | None
-) -> list[Any]:
+    pipeline: StickerPipeline,
+    targets: Sequence[str],
+    components: Sequence[Component],
+    folder: Path,
+    precision: str | None,
+    on_progress: Callable[[str, str], None],
+) -> list[Artifact]:
     from edge_stickers.convert import convert
 
-    artifacts = convert(pipeline, targets=targets, components=components, folder=folder, precision=precision)
-    if not artifacts:
-        raise ConversionError(
-            f"nothing was converted for {', '.join(targets)}; check the components that were asked for"
-        )
-    return list(artifacts)
+    return convert(
+        pipeline,
+        targets=targets,
+        components=components,
+        folder=folder,
+        precision=precision,
+        on_progress=on_progress,
+    )
 
 
 def _write_parts(
-    part: Path, model: Path, pipeline: StickerPipeline, artifacts: Sequence[Any], cases: Sequence[GoldenCase]
+    part: Path, model: Path, pipeline: StickerPipeline, artifacts: Sequence[Artifact], cases: Sequence[GoldenCase]
 ) -> Manifest:
     """Writes everything but the reports, and a manifest in which nothing is verified yet."""
     from edge_stickers.models.components import component_specs
@@ -273,7 +291,7 @@ def _write_reports(part: Path, manifest: Manifest, report: BuildReport) -> None:
     (part / MANIFEST).write_text(to_json(manifest.model_copy(update={"files": files})), encoding="utf-8")
 
 
-def _built(artifact: Any, part: Path) -> BuiltComponent:
+def _built(artifact: Artifact, part: Path) -> BuiltComponent:
     return BuiltComponent(
         target=artifact.target,
         component=artifact.component,
@@ -287,7 +305,7 @@ def _built(artifact: Any, part: Path) -> BuiltComponent:
     )
 
 
-def _files(artifact: Any, part: Path) -> list[FileEntry]:
+def _files(artifact: Artifact, part: Path) -> list[FileEntry]:
     """Entries of an artifact's files; a folder (an `.mlpackage`) stands for all files in it."""
     entries = []
     for path in map(Path, artifact.files):
@@ -297,7 +315,7 @@ def _files(artifact: Any, part: Path) -> list[FileEntry]:
     return entries
 
 
-def _known(given: Iterable[str], known: Sequence[str], what: str) -> tuple[str, ...]:
+def _known(given: Iterable[str], known: Sequence[Name], what: str) -> tuple[Name, ...]:
     """The names without repetition, in the order given."""
     names = tuple(dict.fromkeys(given))
     for name in names:
@@ -305,4 +323,4 @@ def _known(given: Iterable[str], known: Sequence[str], what: str) -> tuple[str, 
             raise InputError(f"no {what} named {name!r}; known: {', '.join(known)}")
     if not names:
         raise InputError(f"no {what} was named; choose from {', '.join(known)}")
-    return names
+    return tuple(entry for name in names for entry in known if entry == name)

@@ -12,8 +12,14 @@ import torch
 TINY_WORDS = ("the", "cat", "hops", "waves", "spins", "rocket", "moves", "up")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Threads that wait for each other over tiny tensors make a busy machine a hundred times slower."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
-def tiny_pipeline():
+def tiny_pipeline(one_thread):
     """An untrained `StickerPipeline` of two narrow levels, every zero-initialised parameter randomised."""
     from diffusers import FlowMatchEulerDiscreteScheduler
     from transformers import BertConfig, BertModel
@@ -94,7 +100,7 @@ def torchscript_runtime():
         object.__setattr__(runtime, "modules", was[1])
 
 
-def trace_components(pipeline, targets, components, folder, precision):
+def trace_components(pipeline, targets, components, folder, precision, on_progress):
     """What a converter does, with `torch.jit.trace`."""
     from edge_stickers.models.components import component_modules, component_specs
 
@@ -102,6 +108,7 @@ def trace_components(pipeline, targets, components, folder, precision):
     specs, modules = component_specs(pipeline), component_modules(pipeline)
     for target in targets:
         for name in components:
+            on_progress(target, name)
             path = Path(target) / name / "model.ts"
             (folder / path).parent.mkdir(parents=True)
             torch.jit.trace(modules[name], specs[name].example(), check_trace=False).save(str(folder / path))
@@ -137,7 +144,7 @@ def tiny_bundle(torchscript_runtime, tiny_model, tiny_cases, tmp_path_factory) -
     from edge_stickers.build import build
 
     out = tmp_path_factory.mktemp("tiny") / "bundle"
-    assert build(tiny_model, ["onnx"], out, cases=tiny_cases).passed
+    assert build(tiny_model, ["onnx"], out, cases=tiny_cases, threads=1).passed
     return out
 
 

@@ -48,7 +48,7 @@ def test_the_reports_agree_with_the_manifest(tiny_bundle):
 
 def test_a_fall_below_the_floor_is_told_and_still_written(torchscript_runtime, tiny_model, tiny_cases, tmp_path):
     floors = Floors(snr={"fp32": 1e6}, frame_mean=1e6)
-    report = build(tiny_model, ["onnx"], tmp_path / "b", cases=tiny_cases, floors=floors)
+    report = build(tiny_model, ["onnx"], tmp_path / "b", cases=tiny_cases, threads=1, floors=floors)
     assert not report.passed
     assert Bundle.open(tmp_path / "b").manifest.targets["onnx"].components["unet"].status == "below floor"
     assert "Something fell short" in (tmp_path / "b" / "report.html").read_text()
@@ -97,7 +97,7 @@ def test_a_build_that_fails_leaves_nothing_and_keeps_the_old_bundle(
     shutil.copytree(tiny_bundle, out)
     before = folder_sha256(out)
 
-    def fails(pipeline, targets, components, folder, precision):
+    def fails(pipeline, targets, components, folder, precision, on_progress):
         (folder / "half").write_text("written")
         raise error
 
@@ -111,7 +111,9 @@ def test_a_build_that_fails_leaves_nothing_and_keeps_the_old_bundle(
 def test_part_of_the_components_is_a_bundle_that_makes_no_clips(torchscript_runtime, tiny_model, tiny_cases, tmp_path):
     import edge_stickers
 
-    report = build(tiny_model, ["onnx"], tmp_path / "b", cases=tiny_cases, components=["decoder", "image_encoder"])
+    report = build(
+        tiny_model, ["onnx"], tmp_path / "b", cases=tiny_cases, threads=1, components=["decoder", "image_encoder"]
+    )
     assert report.passed
     assert report.verified is not None
     assert [row.status for row in report.verified.clips] == ["not run"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from edge_stickers.convert.export import export_component
@@ -86,14 +87,13 @@ def _convert(module: nn.Module, spec: ComponentSpec, precision: Precision) -> An
     import coremltools
 
     program = export_component(module, spec).run_decompositions({})
-    half = precision == "fp16"
     try:
         return coremltools.convert(
             program,
             convert_to="mlprogram",
             minimum_deployment_target=coremltools.target.iOS18,
-            compute_precision=coremltools.precision.FLOAT16 if half else coremltools.precision.FLOAT32,
-            outputs=[coremltools.TensorType(name=tensor.name) for tensor in spec.outputs],
+            compute_precision=coremltools.precision.FLOAT16 if precision == "fp16" else coremltools.precision.FLOAT32,
+            outputs=[coremltools.TensorType(name=tensor.name, dtype=np.dtype(tensor.dtype).type) for tensor in spec.outputs],
             skip_model_load=True,
         )
     except Exception as error:

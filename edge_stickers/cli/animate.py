@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from edge_stickers.cli.output import json_option, print_json, progress_bar
+from edge_stickers.cli.options import chosen_folder, json_option, source_options
+from edge_stickers.cli.output import print_json, progress_bar
+from edge_stickers.errors import InputError
 
-RUNTIMES = ("auto", "torch", "executorch", "onnx", "coreml")
 EXAMPLES = """\b
 Examples:
   edge-stickers animate cat.png --prompt "the cat hops" -o cat.webp
@@ -24,10 +25,7 @@ Examples:
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="File to write: .webp, .gif, .png or .apng."
 )
-@click.option("--bundle", type=click.Path(path_type=Path), help="Run this bundle.")
-@click.option("--model", type=click.Path(path_type=Path), help="Run this model folder. [default: the student inside]")
-@click.option("--runtime", type=click.Choice(RUNTIMES), default="auto", show_default=True, help="What runs it.")
-@click.option("--steps", type=click.IntRange(min=1), help="Denoising steps: 1, 2, 4 or 8. [default: 4]")
+@source_options
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=0, show_default=True, help="Same seed, same clip.")
 @click.option(
     "--motion", type=click.FloatRange(0.0, 1.0), default=0.5, show_default=True, help="How much it moves, 0 to 1."
@@ -46,9 +44,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Animate the sticker STILL (PNG, JPEG, WebP, GIF, BMP or SVG): eight frames, looping, transparent."""
-    if bundle is not None and model is not None:
-        raise click.UsageError("--bundle and --model exclude each other; name one of them")
-    folder = _checked_folder(bundle, model)
+    folder = chosen_folder(bundle, model)
     _check_output(output)
     from edge_stickers.media import load_still
 
@@ -78,23 +74,8 @@ def command(
         click.echo(f"{output}: {frames} frames of {width}x{height}, made by {runtime} in {seconds:.1f} s")
 
 
-def _checked_folder(bundle: Path | None, model: Path | None) -> Path | None:
-    """The folder to load; a bundle under --model, or a model under --bundle, is a slip worth a word."""
-    from edge_stickers.errors import BundleError
-
-    for folder, index, other in ((bundle, "manifest.json", "--model"), (model, "model_index.json", "--bundle")):
-        if folder is None:
-            continue
-        if not folder.is_dir():
-            raise BundleError(f"{folder} is no folder; expected one with {index}; check the path")
-        if not (folder / index).is_file():
-            raise BundleError(f"{folder} has no {index}; expected one; was {other} meant?")
-    return bundle or model
-
-
 def _check_output(output: Path) -> None:
     """What `Clip.save` would say in the end, said before the work."""
-    from edge_stickers.errors import InputError
     from edge_stickers.media.write import ENCODERS
 
     if output.suffix.lower() not in ENCODERS:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_stickers.cli.output import json_option, megabytes, print_json, print_table, progress_bar
-from edge_stickers.cli.targets import TARGETS, split_names
+from edge_stickers.cli.options import TARGETS, json_option, split_names
+from edge_stickers.cli.output import megabytes, print_json, print_table, progress_bar
 from edge_stickers.cli.verify import print_verified
 
 if TYPE_CHECKING:

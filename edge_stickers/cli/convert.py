@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from edge_stickers.cli.build import finish
-from edge_stickers.cli.output import json_option, progress_bar
-from edge_stickers.cli.targets import TARGETS, split_names
+from edge_stickers.cli.options import TARGETS, json_option, split_names
+from edge_stickers.cli.output import progress_bar
 
 EXAMPLES = """\b
 Examples:

@@ -7,7 +7,8 @@ from typing import get_args
 
 import click
 
-from edge_stickers.cli.output import json_option, print_json, progress_bar
+from edge_stickers.cli.options import SPLITS, json_option
+from edge_stickers.cli.output import print_json, progress_bar
 
 EXAMPLES = """\b
 Examples:
@@ -25,7 +26,6 @@ Examples:
   edge-stickers data preview -o preview
   edge-stickers data preview --stickers my-stickers --count 24 --seed 3 --split all -o preview
 """
-SPLITS = ("train", "validation", "test", "all")
 
 
 @click.group("data", epilog=EXAMPLES)

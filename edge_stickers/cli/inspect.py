@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from edge_stickers.cli.contents import describe
-from edge_stickers.cli.output import json_option, megabytes, print_json, print_table
+from edge_stickers.cli.options import json_option
+from edge_stickers.cli.output import megabytes, print_json, print_table
 
 EXAMPLES = """\b
 Examples:

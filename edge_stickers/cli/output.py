@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +12,10 @@ import click
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+    from rich.table import Table
 
 WIDTH_OF_A_PIPE = 160
 """Columns of a table that no terminal limits."""
-
-
-def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The option `--json` of every verb that reports."""
-    decorator = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on standard output.")
-    return decorator(function)
 
 
 def print_json(value: Any) -> None:
@@ -30,7 +25,6 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Prints rows under a title on standard output; columns after the first are right-aligned."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
@@ -38,8 +32,16 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
         table.add_column(column, justify="right" if index else "left", overflow="fold")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
+    print_tables([table])
+
+
+def print_tables(tables: Iterable[Table]) -> None:
+    """Prints tables of rich on standard output."""
+    from rich.console import Console
+
     console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_PIPE, highlight=False, markup=False)
-    console.print(table)
+    for table in tables:
+        console.print(table)
 
 
 def megabytes(count: int) -> str:

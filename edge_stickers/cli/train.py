@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_stickers.cli.output import json_option, print_json
+from edge_stickers.cli.options import json_option
+from edge_stickers.cli.output import print_json
 from edge_stickers.config import PRESETS
 
 if TYPE_CHECKING:

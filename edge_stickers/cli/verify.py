@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_stickers.cli.output import json_option, print_json, print_table, progress_bar
-from edge_stickers.cli.targets import split_names
+from edge_stickers.cli.options import json_option, split_names
+from edge_stickers.cli.output import print_json, print_table, progress_bar
 from edge_stickers.errors import MissingDependencyError
 
 if TYPE_CHECKING:

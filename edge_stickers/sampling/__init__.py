@@ -1,1 +1,1 @@
-"""TODO."""
+"""Noise, the schedule and the sampling loop."""

@@ -38,7 +38,10 @@ def accept(folder: Path, name: str) -> None:
     entry = file_entry(folder, folder / name).model_dump()
 
     def change(manifest):
-        for files in [manifest["files"], *(c["files"] for t in manifest["targets"].values() for c in t["components"].values())]:  # noqa: E501
+        for files in [
+            manifest["files"],
+            *(c["files"] for t in manifest["targets"].values() for c in t["components"].values()),
+        ]:
             files[:] = [entry if file["path"] == name else file for file in files]
 
     edit(folder, change)
@@ -101,7 +104,9 @@ def test_a_damaged_tokenizer_with_a_matching_hash(copy):
         Bundle.open(copy).tokenizer()
 
 
-@pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "a/../../secret", "a\\..\\b", "C:/x", "", "a//b", "./x", "a\0b"])  # noqa: E501
+@pytest.mark.parametrize(
+    "path", ["../secret", "/etc/passwd", "a/../../secret", "a\\..\\b", "C:/x", "", "a//b", "./x", "a\0b"]
+)
 def test_paths_that_leave_the_folder(copy, path):
     (copy.parent / "secret").write_text("x")
     edit(copy, lambda m: m["files"][0].update(path=path))
@@ -215,7 +220,17 @@ def test_any_bytes_of_the_manifest_are_refused_or_valid(tiny_bundle, data):
         assert "\n" not in str(error)
 
 
-@pytest.mark.parametrize("data", [b"", b"[" * 100_000, b'{"schema_version": 1e400}', b'"\xff"', b"NaN", b'{"schema_version": 1' + b"0" * 5000 + b"}"])  # noqa: E501
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[" * 100_000,
+        b'{"schema_version": 1e400}',
+        b'"\xff"',
+        b"NaN",
+        b'{"schema_version": 1' + b"0" * 5000 + b"}",
+    ],
+)
 def test_hostile_json(data):
     with pytest.raises(BundleError):
         parse_json(data, Manifest, name="manifest.json")
@@ -226,7 +241,9 @@ def test_hostile_json(data):
 def test_any_bytes_of_the_golden_tensors_are_refused_or_valid(tiny_bundle, tmp_path_factory, data):
     original = (tiny_bundle / "golden.safetensors").read_bytes()
     at = data.draw(st.integers(0, min(8000, len(original) - 1)))  # the header is at the front
-    changed = original[:at] + data.draw(st.binary(min_size=1, max_size=12)) + original[at + data.draw(st.integers(0, 12)) :]
+    changed = (
+        original[:at] + data.draw(st.binary(min_size=1, max_size=12)) + original[at + data.draw(st.integers(0, 12)) :]
+    )
     path = tmp_path_factory.getbasetemp() / "golden.safetensors"
     path.write_bytes(changed)
     rows = Bundle.open(tiny_bundle).scheduler.steps

@@ -52,3 +52,13 @@ def open_numpy(path, *, inputs, outputs, threads):
         return {outputs[0]: arrays[inputs[0]] * 2}
 
     return run
+
+
+def open_crashing_decoder(path, *, inputs, outputs, threads):
+    """TorchScript, except that the decoder kills its process."""
+    run = open_torchscript(path, inputs=inputs, outputs=outputs, threads=threads)
+
+    def crash(arrays):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    return crash if "decoder" in str(path) else run

@@ -1,0 +1,150 @@
+"""Passes over whole programs: what they remove, and that they change no number."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from edge_stickers.convert.parity import snr_db
+from edge_stickers.convert.passes import decompose, fold_constants, join_affine, simplify_views
+from edge_stickers.convert.passes.views import same_dimension
+
+aten = torch.ops.aten
+
+
+def exported(function, *inputs):
+    class Module(nn.Module):
+        def forward(self, *args):
+            return function(*args)
+
+    return torch.export.export(function if isinstance(function, nn.Module) else Module(), inputs, strict=False)
+
+
+def count(program):
+    return Counter(node.target for node in program.graph.nodes if node.op == "call_function")
+
+
+def same(program, function, *inputs):
+    with torch.no_grad():
+        return snr_db(function(*inputs), program.module()(*inputs)) > 110
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.GroupNorm(3, 6)
+        self.scale = nn.Parameter(torch.randn(6, 1, 1))
+        self.shift = nn.Linear(5, 12)
+
+    def forward(self, x, embedding):
+        scale, shift = self.shift(embedding)[:, :, None, None].chunk(2, dim=1)
+        return F.silu(self.norm(x) * (1.0 + scale) + shift) * self.scale.exp()
+
+
+@pytest.fixture
+def block():
+    torch.manual_seed(0)
+    module, inputs = Block().eval(), (torch.randn(3, 6, 5, 7), torch.randn(3, 5))
+    nn.init.normal_(module.norm.weight)
+    return module, inputs, decompose(exported(module, *inputs))
+
+
+def test_decompose_leaves_no_norm_and_no_chunk(block):
+    module, inputs, program = block
+    assert not count(program).keys() & {aten.group_norm.default, aten.chunk.default, aten.unsqueeze.default}
+    assert same(program, module, *inputs)
+
+
+def test_decompose_leaves_the_original_alone(block):
+    module, inputs, _ = block
+    original = exported(module, *inputs)
+    before = count(original)
+    decompose(original)
+    assert count(original) == before
+
+
+def test_nothing_is_computed_on_parameters_alone(block):
+    module, inputs, program = block
+    assert count(program)[aten.exp.default] == 1
+    folded = fold_constants(program)
+    assert count(folded)[aten.exp.default] == 0
+    assert same(folded, module, *inputs)
+
+
+def test_a_modulated_norm_costs_one_product_and_one_sum_of_the_images_size(block):
+    module, inputs, program = block
+
+    def large(program, target):
+        return sum(node.meta["val"].shape[-2:] == (5, 7) for node in program.graph.nodes if node.target is target)
+
+    program = fold_constants(program)
+    assert (large(program, aten.mul.Tensor), large(program, aten.add.Tensor)) == (4, 2)  # squares and exp(scale) too
+    joined = join_affine(simplify_views(program))
+    assert (large(joined, aten.mul.Tensor), large(joined, aten.add.Tensor)) == (3, 1)
+    assert same(joined, module, *inputs)
+
+
+def test_sums_of_images_are_not_joined():
+    def function(x, y):
+        return ((x * x[:, :, :1, :1] + y) * x[:, :, :1, :1]) + x
+
+    inputs = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5)
+    program = join_affine(exported(function, *inputs))
+    assert count(program)[aten.mul.Tensor] == 2
+    assert same(program, function, *inputs)
+
+
+def test_permutations_that_cancel_go():
+    def function(x):
+        tokens = x.flatten(2).transpose(1, 2)
+        return tokens.transpose(1, 2).contiguous().reshape(x.shape).permute(0, 2, 3, 1).permute(0, 3, 1, 2) + 1.0
+
+    inputs = (torch.randn(2, 3, 5, 7),)
+    program = simplify_views(exported(function, *inputs))
+    assert set(count(program)) == {aten.add.Tensor}
+    assert same(program, function, *inputs)
+
+
+def test_a_permutation_of_single_dimensions_is_a_view():
+    def function(x):
+        return x.reshape(4, 1, 6).transpose(0, 1) * 2.0
+
+    inputs = (torch.randn(4, 6),)
+    program = simplify_views(exported(function, *inputs))
+    assert count(program)[aten.permute.default] == 0
+    assert same(program, function, *inputs)
+
+
+@pytest.mark.parametrize("clips", [1, 2])
+def test_neighbouring_frames_of_one_clip_are_slices_of_images(clips):
+    from edge_stickers.models.functional import neighbour_frames
+
+    def function(x):
+        return neighbour_frames(x, 3)
+
+    inputs = (torch.randn(3 * clips, 4, 5, 2),)
+    program = simplify_views(exported(function, *inputs))
+    if clips == 1:
+        assert set(count(program)) == {aten.slice.Tensor, aten.cat.default}
+    assert same(program, function, *inputs)
+
+
+def test_views_with_two_users_stay_right():
+    def function(x):
+        flat = x.reshape(6, 4)
+        return flat.reshape(2, 12)[1:] * 2.0, torch.cat([flat[2:3], flat[:1]], dim=0) + flat.sum(), flat.t()
+
+    inputs = (torch.randn(2, 3, 4),)
+    program = simplify_views(exported(function, *inputs))
+    for got, expected in zip(program.module()(*inputs), function(*inputs), strict=True):
+        assert torch.equal(got, expected)
+
+
+def test_same_dimension():
+    assert same_dimension([1, 8, 60], [8, 4, 3, 5], 1) == 0
+    assert same_dimension([2, 8, 60], [16, 4, 3, 5], 1) is None
+    assert same_dimension([8, 4, 15], [8, 4, 3, 5], 1) == 1

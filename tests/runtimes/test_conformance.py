@@ -1,0 +1,68 @@
+"""Every runtime that is installed gives what PyTorch gives, through the converter that a user gets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import edge_stickers
+from edge_stickers.build import build
+from edge_stickers.bundle.manifest import tensor_entries
+from edge_stickers.bundle.reader import Bundle
+from edge_stickers.runtimes.base import RUNTIMES, availability
+from edge_stickers.runtimes.opening import open_bundle, open_pipeline
+from edge_stickers.runtimes.reference import STICKERS
+
+TARGETS = [name for name in RUNTIMES if name != "torch"]
+pytestmark = pytest.mark.slow  # lowering alone takes longer than ten seconds
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def built(request, tiny_model, tiny_cases, tmp_path_factory):
+    """The report and the folder of a bundle for one target."""
+    name = request.param
+    reason = availability(name)
+    if reason is not None:
+        pytest.skip(f"{name}: {reason}")
+    if RUNTIMES[name].opener.startswith("doubles"):
+        pytest.skip(f"{name} is replaced in this session; run this file by itself")
+    out = tmp_path_factory.mktemp(name) / "bundle"
+    return build(tiny_model, [name], out, precision="fp32", cases=tiny_cases, threads=1), out, name
+
+
+def test_every_component_and_the_clip_pass(built):
+    report, _, _ = built
+    assert report.verified is not None
+    assert [(row.status, row.reason) for row in report.verified.rows] == [("passed", "")] * 5
+
+
+def test_names_shapes_and_order_are_those_of_the_model(built, tiny_pipeline):
+    from edge_stickers.models.components import component_specs
+
+    _, out, name = built
+    for component, spec in component_specs(tiny_pipeline).items():
+        _, entry = Bundle.open(out).program(name, component)
+        assert [(e.name, e.shape) for e in entry.inputs] == [(e.name, e.shape) for e in tensor_entries(spec.inputs)]
+        assert [(e.name, e.shape) for e in entry.outputs] == [(e.name, e.shape) for e in tensor_entries(spec.outputs)]
+
+
+def test_a_component_keeps_no_state_between_calls(built, tiny_pipeline):
+    _, out, name = built
+    reference = open_pipeline(tiny_pipeline)
+    engine = open_bundle(Bundle.open(out), name, threads=1)
+    try:
+        noise = np.random.default_rng(0)
+        shape = reference.sessions["decoder"].inputs[0].shape
+        first, second = (noise.standard_normal(shape, dtype=np.float32) for _ in range(2))
+        for latents in (first, second, first):
+            expected = reference.run("decoder", {"latents": latents})["image"]
+            np.testing.assert_allclose(engine.run("decoder", {"latents": latents})["image"], expected, atol=1e-3)
+    finally:
+        engine.close()
+
+
+def test_the_same_seed_gives_the_same_clip(built, tiny_model):
+    _, out, _ = built
+    with edge_stickers.load(tiny_model) as model, edge_stickers.load(out, threads=1) as bundle:
+        ours, theirs = (a.animate(STICKERS / "cat.svg", "the cat hops", seed=5) for a in (model, bundle))
+    assert np.abs(ours.frames.astype(int) - theirs.frames).mean() < 1.0
