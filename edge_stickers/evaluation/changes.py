@@ -18,6 +18,8 @@ _INKS = {
     "sparkles": ((1.0, 0.675, 0.200), (1.0, 0.945, 0.722)),
     "tears": ((0.365, 0.678, 0.925), (0.741, 0.878, 0.969)),
 }
+_PART = 0.25  # A part is less than this share of a sticker; a surface that boils is more.
+_RHYTHM = 0.7  # How well, as a cosine, a part's changes must follow a known rhythm.
 _INKED = 0.35  # Share of the change that must have an effect's colours.
 
 
@@ -34,7 +36,7 @@ def read_changes(frames: Tensor) -> str:
     """
     first = frames[0]
     change = (frames - first).square().sum(1)  # (F, S, S)
-    changed = change > _CHANGED
+    changed = _opened(change > _CHANGED)
     if changed.flatten(1).float().mean(1).max() < _LEAST:
         return "still"
     effect = _effect(frames, changed)
@@ -42,9 +44,16 @@ def read_changes(frames: Tensor) -> str:
         return effect
     body = functional.max_pool2d(first[None, 3:], 9, 1, 4)[0, 0] > 0.1
     energy = change * changed
-    if energy[:, ~body].sum() > 0.25 * energy.sum():
+    touched = (changed.any(0) & body).sum() / body.sum().clamp_min(1)
+    if energy[:, ~body].sum() > 0.25 * energy.sum() or touched > _PART:
         return "unclear"
     return _part(energy)
+
+
+def _opened(changed: Tensor) -> Tensor:
+    """Drops lines less than three pixels wide, such as the edges of a sticker that trembles: (F, S, S) bool."""
+    kept = -functional.max_pool2d(-changed.float(), 3, 1, 1)
+    return functional.max_pool2d(kept, 3, 1, 1) > 0
 
 
 def _effect(frames: Tensor, changed: Tensor) -> str | None:
@@ -72,6 +81,8 @@ def _part(energy: Tensor) -> str:
     open_ = [[abs(math.sin(2 * math.pi * n * t)) for t in beats] for n in (2, 3)]
     profile = energy.sum((1, 2)).sqrt()
     blink, talk = (max(_cosine(profile, torch.tensor(beat)) for beat in group) for group in (shut, open_))
+    if max(blink, talk) < _RHYTHM:
+        return "unclear"
     # Two eyes leave a gap between them, a mouth does not.
     columns = energy.sum((0, 1))
     where = torch.nonzero(columns > 0)[:, 0]

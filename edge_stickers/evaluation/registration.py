@@ -120,8 +120,8 @@ def _search(frames: Tensor, still: Tensor, guess: Tensor | None) -> Tensor:
         many = target if tries == 1 else target[:, None].expand(count, tries, *target.shape[1:]).flatten(0, 1)
         best = align(many, small, best, steps=steps, softness=softness, points=points)
         if tries > 1:
-            errors = (many - warp(small, best)).square().mean((1, 2, 3)).unflatten(0, (count, tries))
-            best = _choose(best.unflatten(0, (count, tries)), errors)
+            errors = (many - warp(small, best)).square().mean((1, 2, 3)).reshape(count, tries)
+            best = _choose(best.reshape(count, tries, 2, 3), errors)
             tries = 1
     return best
 

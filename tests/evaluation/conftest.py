@@ -11,7 +11,8 @@ SIZE = 128
 ART = {
     "1f6e9": '<path fill="#3B88C3" d="M3 20l14-4L22 3l4 1-3 12 10 3v4l-12 1-4 9-4-1 1-8-11-1z"/>'
     '<circle fill="#DD2E44" cx="22" cy="19" r="2.500"/><path fill="#77B255" d="M5 24h6v8H5z"/>',
-    "1f600": '<circle fill="#FFCC4D" cx="18" cy="18" r="18"/><ellipse fill="#664500" cx="12" cy="13.500" rx="2.500" ry="3.500"/>'
+    "1f600": '<circle fill="#FFCC4D" cx="18" cy="18" r="18"/>'
+    '<ellipse fill="#664500" cx="12" cy="13.500" rx="2.500" ry="3.500"/>'
     '<ellipse fill="#664500" cx="24" cy="13.500" rx="2.500" ry="3.500"/>'
     '<path fill="#664500" d="M18 21c-4 0-8-1-8 1s3 9 8 9 8-7 8-9-4-1-8-1z"/>',
     "1f3e0": '<path fill="#FFE8B6" d="M6 16h24v18H6z"/><path fill="#DA2F47" d="M2 17L18 3l16 14z"/>'
