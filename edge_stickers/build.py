@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import edge_stickers
-from edge_stickers.bundle.contents import MINIMUM, component_entry, scheduler_of, tool_versions
+from edge_stickers.bundle.contents import MINIMUM, scheduler_of, tool_versions
 from edge_stickers.bundle.golden import CASES, GOLDEN, GoldenCase
-from edge_stickers.bundle.manifest import ComponentEntry, FileEntry, Manifest, Sampling, TargetEntry, to_json
+from edge_stickers.bundle.manifest import (
+    ComponentEntry,
+    FileEntry,
+    Manifest,
+    Sampling,
+    TargetEntry,
+    tensor_entries,
+    to_json,
+)
 from edge_stickers.bundle.notice import LICENCES, notice_text
 from edge_stickers.bundle.reader import MANIFEST, Bundle, file_entry, folder_sha256
 from edge_stickers.bundle.report import render_report
@@ -166,6 +174,7 @@ def build(
         verified = verify(
             Bundle.open(part), floors=floors, threads=threads, progress=lambda what: say(f"verifying {what}", 0.8)
         )
+        verified = replace(verified, bundle=str(out))  # where it will be
         manifest = _with_parity(manifest, verified)
         rows = tuple(_built(artifact, part) for artifact in artifacts)
         report = BuildReport(folder, Path(out), False, rows, verified, time.monotonic() - start)
@@ -223,8 +232,7 @@ def _write_parts(
     record_golden(part / GOLDEN, open_pipeline(pipeline), tokenizer, schedule[DEFAULT_STEPS], cases=cases)
     targets: dict[str, dict[str, ComponentEntry]] = {}
     for artifact in artifacts:
-        entry = component_entry(artifact, _files(artifact, part))
-        targets.setdefault(artifact.target, {})[artifact.component] = entry
+        targets.setdefault(artifact.target, {})[artifact.component] = _entry(artifact, part)
     manifest = Manifest(
         schema_version=1,
         created_by=f"edge-stickers {edge_stickers.__version__}",
@@ -243,6 +251,19 @@ def _write_parts(
     )
     (part / MANIFEST).write_text(to_json(manifest), encoding="utf-8")
     return manifest
+
+
+def _entry(artifact: Artifact, part: Path) -> ComponentEntry:
+    """A component's entry, before anything was run."""
+    return ComponentEntry(
+        files=tuple(_files(artifact, part)),
+        inputs=tensor_entries(artifact.inputs),
+        outputs=tensor_entries(artifact.outputs),
+        backend=artifact.backend,
+        recipe=artifact.precision,
+        delegate_calls=artifact.delegate_calls,
+        undelegated=dict(artifact.undelegated),
+    )
 
 
 def _target(name: str, entries: dict[str, ComponentEntry]) -> TargetEntry:
@@ -284,7 +305,6 @@ def _with_parity(manifest: Manifest, verified: VerifyReport) -> Manifest:
 def _write_reports(part: Path, manifest: Manifest, report: BuildReport) -> None:
     assert report.verified is not None  # for the type checker
     contents = report.to_json()
-    contents["verified"]["bundle"] = str(report.out)
     (part / "report.json").write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
     (part / "report.html").write_text(render_report(manifest, contents["verified"]), encoding="utf-8")
     files = (*manifest.files, *(file_entry(part, part / name) for name in ("report.json", "report.html")))

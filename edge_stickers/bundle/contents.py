@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Protocol
 
-from edge_stickers.bundle.manifest import ComponentEntry, FileEntry, Noise, Scheduler, ScheduleRow, tensor_entries
+from edge_stickers.bundle.manifest import Noise, Scheduler, ScheduleRow
 from edge_stickers.sampling.sampler import StepRow
 
 UPDATE = "x = a * x + b * noise_pred + c * previous_noise_pred + d * noise, with the model called at timestep"
@@ -51,30 +50,6 @@ _TOOLS = (
     "onnxscript",
     "onnxruntime",
 )
-
-
-class Lowered(Protocol):
-    """What a manifest reads of a converted component (`edge_stickers.convert.Artifact` is one)."""
-
-    backend: str
-    precision: str
-    inputs: Sequence[Any]
-    outputs: Sequence[Any]
-    delegate_calls: int | None
-    undelegated: Mapping[str, int]
-
-
-def component_entry(artifact: Lowered, files: Iterable[FileEntry]) -> ComponentEntry:
-    """A component's entry, before anything was run."""
-    return ComponentEntry(
-        files=tuple(files),
-        inputs=tensor_entries(artifact.inputs),
-        outputs=tensor_entries(artifact.outputs),
-        backend=artifact.backend,
-        recipe=artifact.precision,
-        delegate_calls=artifact.delegate_calls,
-        undelegated={str(name): int(count) for name, count in (artifact.undelegated or {}).items()},
-    )
 
 
 def scheduler_of(tables: Mapping[int, Sequence[StepRow]], shape: Sequence[int]) -> Scheduler:

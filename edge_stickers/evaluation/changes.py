@@ -18,7 +18,8 @@ _INKS = {
     "sparkles": ((1.0, 0.675, 0.200), (1.0, 0.945, 0.722)),
     "tears": ((0.365, 0.678, 0.925), (0.741, 0.878, 0.969)),
 }
-_PART = 0.25  # A part is less than this share of a sticker; a surface that boils is more.
+_COMPACT = 0.75  # Share of the change that must lie within a face's band to be a part's.
+_BOIL = 0.15  # Share of a sticker that may change in a frame, without rhyme or reason, while it still holds still.
 _RHYTHM = 0.7  # How well, as a cosine, a part's changes must follow a known rhythm.
 _INKED = 0.35  # Share of the change that must have an effect's colours.
 
@@ -30,7 +31,7 @@ def read_changes(frames: Tensor) -> str:
         frames: (F, 4, S, S) premultiplied RGBA in 0..1; frame 0 shows the still.
 
     Returns:
-        "still" where no pixel changes to speak of; "hearts", "sparkles" or "tears" where their colours appear; "blink"
+        "still" where nothing changes but a little boiling; "hearts", "sparkles" or "tears" where their colours appear; "blink"
         or "talk" where something within the silhouette changes, told apart by rhythm and by whether it is a pair;
         "unclear" for the rest.
     """
@@ -43,11 +44,26 @@ def read_changes(frames: Tensor) -> str:
     if effect is not None:
         return effect
     body = functional.max_pool2d(first[None, 3:], 9, 1, 4)[0, 0] > 0.1
-    energy = change * changed
-    touched = (changed.any(0) & body).sum() / body.sum().clamp_min(1)
-    if energy[:, ~body].sum() > 0.25 * energy.sum() or touched > _PART:
+    region = functional.max_pool2d(changed.any(0)[None].float(), 5, 1, 2)[0] > 0
+    energy = change * region
+    if energy[:, ~body].sum() > 0.25 * energy.sum():
         return "unclear"
-    return _part(energy)
+    if _is_compact(energy.sum(0), body):
+        part = _part(energy)
+        if part is not None:
+            return part
+    touched = (changed & body).sum((1, 2)).max() / body.sum().clamp_min(1)
+    return "still" if touched < _BOIL else "unclear"
+
+
+def _is_compact(energy: Tensor, body: Tensor) -> bool:
+    """Whether most of a change, (S, S), lies within a band as wide and high as a face's parts are."""
+    side = len(body)
+    width, height = (
+        max(3, int(share * _extent(line) * side) | 1) for share, line in ((0.7, body.any(0)), (0.35, body.any(1)))
+    )
+    sums = functional.avg_pool2d(energy[None], (height, width), 1, (height // 2, width // 2)) * (height * width)
+    return bool(sums.max() > _COMPACT * energy.sum())
 
 
 def _opened(changed: Tensor) -> Tensor:
@@ -74,15 +90,15 @@ def _effect(frames: Tensor, changed: Tensor) -> str | None:
     return best if scores[best] > _INKED and spread[best] else None
 
 
-def _part(energy: Tensor) -> str:
-    """Blink or talk, by rhythm and place: (F, S, S) energies."""
+def _part(energy: Tensor) -> str | None:
+    """Blink or talk, by rhythm and place, or neither: (F, S, S) energies."""
     beats = [k / FRAMES for k in range(FRAMES)]
     shut = [[min(1.0, 1.6 * max(0.0, 1 - abs((n * t) % 1 - 0.5) / 0.25)) for t in beats] for n in (1, 2)]
     open_ = [[abs(math.sin(2 * math.pi * n * t)) for t in beats] for n in (2, 3)]
     profile = energy.sum((1, 2)).sqrt()
     blink, talk = (max(_cosine(profile, torch.tensor(beat)) for beat in group) for group in (shut, open_))
     if max(blink, talk) < _RHYTHM:
-        return "unclear"
+        return None
     # Two eyes leave a gap between them, a mouth does not.
     columns = energy.sum((0, 1))
     where = torch.nonzero(columns > 0)[:, 0]

@@ -89,13 +89,16 @@ class StillAttention(nn.Module):
         with torch.no_grad():
             affine = self.to_affine.bias.view(heads, 2, 3)
             affine[:, 0, 0] = affine[:, 1, 1] = 1.0  # the identity map
-            corners = torch.tensor([[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]])
-            affine[:, :, 2] = corners.repeat(-(-heads // 4), 1)[:heads]
+            affine[:, :, 2] = head_corners(heads)
         self.keys: Tensor
         self.positions: Tensor
         place = place_key(height, width)
         self.register_buffer("keys", place[None, None], persistent=False)  # (1, 1, 4, H W)
         self.register_buffer("positions", place[[0, 1, 3]], persistent=False)  # (3, H W): x, y, 1
+
+    def affine_maps(self, embedding: Tensor) -> Tensor:
+        """Where each frame's heads look, before local offsets: (B F, embed_dim) to (B F, heads, 2, 3), in cells."""
+        return self.to_affine(embedding).reshape(-1, self.heads, 2, 3)
 
     def forward(self, x: Tensor, still: Tensor, embedding: Tensor) -> Tensor:
         """(B F, C, H, W), the still's features (B, Cs, H, W) and (B F, embed_dim) to (B F, C, H, W)."""
@@ -103,7 +106,7 @@ class StillAttention(nn.Module):
         cells = self.positions.shape[1]
         queries = self.to_query(self.norm(x)).reshape(batch * heads, dim - 2, cells)
         content, offset = queries.split([dim - 4, 2], dim=1)
-        affine = self.to_affine(embedding).reshape(batch * heads, 2, 3)
+        affine = self.affine_maps(embedding).reshape(batch * heads, 2, 3)
         sharpness = self.log_sharpness.exp().repeat(batch, 1, 1)  # (B F heads, 1, 1)
         place = place_query(torch.matmul(affine, self.positions) + offset, sharpness)
         query = torch.cat([content, place], dim=1).reshape(batch, heads, dim, cells).transpose(2, 3).contiguous()
@@ -115,6 +118,12 @@ class StillAttention(nn.Module):
         key, value = key.repeat_interleave(frames, dim=0), value.repeat_interleave(frames, dim=0)
         read = attention(query, key, value, scale=1.0).transpose(2, 3)  # (B F, heads, dim, H W)
         return x + self.to_out(read.reshape(batch, heads * dim, x.shape[2], x.shape[3]))
+
+
+def head_corners(heads: int) -> Tensor:
+    """How far from a position's own source point each head starts: (heads, 2), x then y in cells."""
+    corners = torch.tensor([[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]])
+    return corners.repeat(-(-heads // 4), 1)[:heads]
 
 
 class TextAttention(nn.Module):

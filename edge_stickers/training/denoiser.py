@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,18 @@ from transformers import PreTrainedModel
 
 from edge_stickers.data.dataset import ClipSource
 from edge_stickers.models.autoencoder import StickerAutoencoder
+from edge_stickers.models.layers import StillAttention, head_corners
 from edge_stickers.models.text import tokenize
 from edge_stickers.models.unet import StickerUNet
 from edge_stickers.sampling.schedule import TRAIN_TIMESTEPS, add_noise, rows
 from edge_stickers.training.latents import LatentBatch, LatentCache
-from edge_stickers.training.objectives import flow_loss
+from edge_stickers.training.objectives import flow_loss, place_loss
 from edge_stickers.training.pictures import save_rows
 
+NEAR_NOISE = 0.5
+"""Share of clips trained within 0.15 of the pure noise, where the motion is decided; the rest is spread evenly."""
+PLACE_WEIGHT = 0.2
+"""Weight of the place loss, which counts in cells."""
 TEXT_DROPOUT = 0.05
 """Share of clips trained without text, which guidance needs."""
 FLAT_WEIGHT = 0.25
@@ -34,6 +40,7 @@ class DenoiserStage:
         unet: what is trained.
         text_encoder: frozen.
         cache: encoded clips.
+        source: what the cache was filled from.
         blank: (C,) the latent of an empty cell, from which cells with something are told.
         vae: for pictures.
         tokenizer: for pictures.
@@ -48,6 +55,7 @@ class DenoiserStage:
         unet: StickerUNet,
         text_encoder: PreTrainedModel,
         cache: LatentCache,
+        source: ClipSource,
         *,
         blank: Tensor,
         vae: StickerAutoencoder,
@@ -56,45 +64,65 @@ class DenoiserStage:
         seed: int = 0,
     ) -> None:
         self.model: nn.Module = unet
-        self.text_encoder, self.cache, self.blank = text_encoder.requires_grad_(False), cache, blank
-        self.vae, self.tokenizer, self.held_out, self.seed = vae, tokenizer, held_out, seed
+        self.text_encoder, self.cache, self.source = text_encoder.requires_grad_(False), cache, source
+        self.vae, self.tokenizer, self.held_out, self.seed, self.blank = vae, tokenizer, held_out, seed, blank
+        self.maps: list[tuple[StillAttention, Tensor]] = []
+        for module in unet.modules():
+            if isinstance(module, StillAttention):
+                module.to_affine.register_forward_hook(partial(self._keep, module))
+
+    def _keep(self, attention: StillAttention, _layer: nn.Module, _inputs: Any, out: Tensor) -> None:
+        self.maps.append((attention, out))
 
     def batch(self, indices: range, device: torch.device) -> LatentBatch:
         """B clips; each pass over the cache is a fresh permutation."""
         count = self.cache.done
         picks = [int(np.random.default_rng([self.seed, i // count]).permutation(count)[i % count]) for i in indices]
-        return self.cache.read(np.array(picks), device)
+        return self.cache.read(picks, self.source, device)
 
     def loss(
         self, model: nn.Module, batch: LatentBatch, generator: torch.Generator
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Flow loss at random times, half of them near the pure noise where few-step sampling starts."""
+        """Flow loss at random times, half of them near the pure noise where sampling starts, and place loss."""
         clean, device = batch.latents, batch.latents.device
         clips, frames = clean.shape[:2]
-        uniform = torch.rand(clips, generator=generator, device=device)
-        time = torch.where(uniform < 0.5, 1.0 - 0.5 * uniform, 2.0 * (1.0 - uniform)).clamp(0.02, 1.0)
+        uniform, near, drop = torch.rand((3, clips), generator=generator, device=device)
+        time = torch.where(near < NEAR_NOISE, 1.0 - 0.15 * uniform * uniform, uniform.clamp_min(0.02))
         noise = torch.randn(clean.shape, generator=generator, device=device)
-        mask = batch.mask * (torch.rand((clips, 1), generator=generator, device=device) >= TEXT_DROPOUT)
+        told = (drop >= TEXT_DROPOUT).long()
         with torch.no_grad():
             hidden = self.text_encoder(input_ids=batch.tokens, attention_mask=batch.mask).last_hidden_state
         still = clean[:, 0]
         unet: Any = getattr(model, "module", model)
-        context = unet.project_context(hidden, mask)
-        prediction = model(
-            add_noise(clean, noise, time).flatten(0, 1), time * TRAIN_TIMESTEPS, context, still, batch.strength
-        )
+        context = unet.project_context(hidden, batch.mask * told[:, None])
+        self.maps.clear()
+        noisy = add_noise(clean, noise, time).flatten(0, 1)
+        prediction = model(noisy, time * TRAIN_TIMESTEPS, context, still, batch.strength)
         prediction = prediction.float().unflatten(0, (clips, frames))
-        blank = self.blank.to(device)[:, None, None]
-        filled = (
-            ((clean - blank).abs().amax(dim=2, keepdim=True) > 0.1)
-            | ((still - blank).abs().amax(dim=1, keepdim=True) > 0.1)[:, None]
-        ).float()
-        weight = FLAT_WEIGHT + (1.0 - FLAT_WEIGHT) * filled
-        error = (prediction.detach() - clean).square().mean()
-        return flow_loss(prediction, clean, time, weight=weight), {
-            "x0_mse": error,
+        flow = flow_loss(prediction, clean, time, weight=self._weight(clean, still))
+        place = self._place(batch, told)
+        return flow + PLACE_WEIGHT * place, {
+            "flow": flow.detach(),
+            "place_cells": place.detach(),
+            "x0_mse": (prediction.detach() - clean).square().mean(),
             "still_mse": (still[:, None] - clean).square().mean(),
         }
+
+    def _weight(self, clean: Tensor, still: Tensor) -> Tensor:
+        """(B, F, 1, h, w): 1 where the frame or the still has something, `FLAT_WEIGHT` elsewhere."""
+        blank = self.blank.to(clean)[:, None, None]
+        here = (clean - blank).abs().amax(dim=2, keepdim=True) > 0.1
+        before = (still - blank).abs().amax(dim=1, keepdim=True) > 0.1
+        return FLAT_WEIGHT + (1.0 - FLAT_WEIGHT) * (here | before[:, None]).float()
+
+    def _place(self, batch: LatentBatch, told: Tensor) -> Tensor:
+        losses = []
+        for attention, out in self.maps:
+            maps = out.reshape(*batch.motion.shape[:2], attention.heads, 2, 3)
+            corners = head_corners(attention.heads).to(out.device)
+            size = int(attention.positions.shape[1] ** 0.5)
+            losses.append(place_loss(maps, batch.motion, corners, size=size, known=batch.known * told))
+        return torch.stack(losses).mean()
 
     def sample(self, model: Any, path: Path) -> None:
         """Held-out clips: the real frames above the generated ones."""

@@ -7,6 +7,7 @@ The files grow in place, so that a killed run goes on where it stopped.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from edge_stickers.config import FRAMES, MAX_TOKENS
 from edge_stickers.data.dataset import ClipSource
+from edge_stickers.data.families import FAMILIES, RIGID
+from edge_stickers.data.transforms import affine
 from edge_stickers.models.autoencoder import COMPRESSION, StickerAutoencoder
 from edge_stickers.models.text import tokenize
 
@@ -32,6 +35,10 @@ class LatentBatch:
     """(B, T) int64, padded with 0."""
     strength: Tensor
     """(B,) in 0..1."""
+    motion: Tensor
+    """(B, F, 2, 3) output to source in -1..1, where it is known."""
+    known: Tensor
+    """(B,) 1 where the whole sticker moves by `motion`, else 0."""
 
     @property
     def mask(self) -> Tensor:
@@ -76,12 +83,20 @@ class LatentCache:
             self.done = indices.stop
             (self.folder / "index.json").write_text(json.dumps({"done": self.done}))
 
-    def read(self, indices: np.ndarray, device: torch.device) -> LatentBatch:
-        """The clips with these numbers, each below `done`."""
+    def read(self, indices: Sequence[int], source: ClipSource, device: torch.device) -> LatentBatch:
+        """The clips with these numbers, each below `done`, of the source that they were filled from."""
+        motions = [source.plan(index).motion for index in indices]
+        held = [FAMILIES[motion.family].kind in ("still", "effect") for motion in motions]
+        rigid = [motion.family in RIGID for motion in motions]
+        identity = torch.eye(2, 3).expand(FRAMES, 2, 3)
+        maps = [affine(motion) if moves else identity for motion, moves in zip(motions, rigid, strict=True)]
+        rows = np.asarray(indices)
         return LatentBatch(
-            torch.from_numpy(self.latents[indices]).to(device).float(),
-            torch.from_numpy(self.tokens[indices]).to(device).long(),
-            torch.from_numpy(self.strength[indices]).to(device),
+            torch.from_numpy(self.latents[rows]).to(device).float(),
+            torch.from_numpy(self.tokens[rows]).to(device).long(),
+            torch.from_numpy(self.strength[rows]).to(device),
+            torch.stack(maps).to(device),
+            torch.tensor([float(a or b) for a, b in zip(held, rigid, strict=True)], device=device),
         )
 
 

@@ -130,6 +130,7 @@ def _train_denoiser(
         pipeline.unet.float(),
         pipeline.text_encoder.float().to(device),
         cache,
+        source,
         blank=blank,
         vae=vae,
         tokenizer=tokenizer,

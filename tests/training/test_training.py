@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from edge_stickers.errors import BundleError, InputError
 from edge_stickers.training.loop import averaged, train
-from edge_stickers.training.objectives import edge_loss, flow_loss, psnr, reconstruction_loss
+from edge_stickers.training.objectives import edge_loss, flow_loss, place_loss, psnr, reconstruction_loss
 from edge_stickers.training.plan import StagePlan
 
 
@@ -124,3 +124,18 @@ def test_flow_loss_is_an_error_of_the_velocity() -> None:
     noisy = (1 - s) * clean + s * noise
     velocity_error = ((noisy - wrong) / s - (noise - clean)).square().mean()
     torch.testing.assert_close(flow_loss(wrong, clean, time), velocity_error, atol=1e-4, rtol=1e-4)
+
+
+def test_place_loss_is_zero_where_heads_look_as_the_motion_says_and_grows_with_the_distance() -> None:
+    corners = torch.tensor([[-0.5, -0.5], [0.5, 0.5]])
+    motion = torch.tensor([[[0.8, -0.6, 0.25], [0.6, 0.8, -0.5]]])[:, None]  # (B, F, 2, 3)
+    maps = motion[:, :, None].repeat(1, 1, 2, 1, 1) * torch.tensor([1.0, 1.0, 4.0])  # shifts in cells of an 8 x 8 grid
+    maps[..., 2] += corners
+    losses = [
+        float(place_loss(maps + shift * torch.tensor([0.0, 0.0, 1.0]), motion, corners, size=8, known=torch.ones(1)))
+        for shift in (0.0, 0.5, 1.0, 3.0)
+    ]
+    assert losses[0] < 1e-10
+    assert losses == sorted(losses)
+    assert losses[3] == pytest.approx(2.5)  # Huber, three cells off
+    assert float(place_loss(maps + 1.0, motion, corners, size=8, known=torch.zeros(1))) == 0.0
