@@ -41,9 +41,10 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
     q = query.reshape(batch, queries, width)
     k = expand(key, [*lead, keys, width]).reshape(batch, keys, width)
     v = expand(value, [*lead, keys, out_width]).reshape(batch, keys, out_width)
+    k = k.transpose(1, 2)  # (batch, D, K)
     if factor != 1.0:  # on the smaller one
         q, k = (q * factor, k) if queries <= keys else (q, k * factor)
-    products = torch.bmm(q, k.transpose(1, 2))  # (batch, Q, K)
+    products = torch.bmm(q, k)  # (batch, Q, K)
     if is_causal:
         attn_mask = torch.ones(queries, keys, dtype=torch.bool).tril()
     if attn_mask is not None:

@@ -6,8 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, fx
+from torch._guards import detect_fake_mode
 from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
+
+from edge_stickers.convert.passes.graph import finish
 
 
 _NUMPY = {
@@ -37,15 +41,62 @@ def fold_constants(program: ExportedProgram) -> ExportedProgram:
     """Replaces every operator whose inputs are all parameters, buffers or constants by its result.
 
     Args:
-        program: in core operators.
+        program: any; its inputs and outputs stay.
 
     Returns:
         The same program, changed in place.
     """
-    from executorch.exir.passes.constant_prop_pass import constant_prop_pass
+    values = _given(program)
+    for node in program.graph.nodes:
+        if node.op == "call_function" and all(source in values for source in node.all_input_nodes) and _is_tensor(node):
+            args, kwargs = (fx.node.map_arg(each, values.__getitem__) for each in (node.args, node.kwargs))
+            with torch.no_grad():
+                values[node] = node.target(*args, **kwargs).detach().contiguous()
+    first = next(node for node in program.graph.nodes if node.op == "placeholder")
+    for node, value in values.items():
+        if node.op == "call_function" and any(user not in values for user in node.users):
+            node.replace_all_uses_with(_placeholder(program, first, value))
+    for node in reversed(list(values)):
+        if not node.users:
+            _remove(program, node)
+    return finish(program)
 
-    folded = constant_prop_pass(program, custom_skip_targets=set())
-    for name, value in folded.constants.items():
-        if isinstance(value, Tensor):
-            folded.constants[name] = value.detach()
-    return folded
+
+def _given(program: ExportedProgram) -> dict[fx.Node, Tensor]:
+    """What the program holds, by placeholder; nothing that it changes while it runs."""
+    signature, held = program.graph_signature, {**program.constants, **program.state_dict}
+    changed = set(signature.buffers_to_mutate.values())
+    names = {spec.arg.name: spec.target for spec in signature.input_specs if spec.target is not None and spec.target not in changed}
+    placeholders = [node for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    return {node: held[names[node.name]] for node in placeholders if isinstance(held[names[node.name]], Tensor)}
+
+
+def _placeholder(program: ExportedProgram, first: fx.Node, value: Tensor) -> fx.Node:
+    """A new constant of the program, in front of all its inputs."""
+    name = f"folded_{len(program.constants)}"
+    with program.graph.inserting_before(first):
+        node = program.graph.placeholder(name)
+    mode = detect_fake_mode([n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder" and "val" in n.meta])
+    node.meta["val"] = mode.from_tensor(value, static_shapes=True)
+    program.constants[name] = value
+    spec = InputSpec(InputKind.CONSTANT_TENSOR, TensorArgument(name=node.name), name, persistent=True)
+    specs = program.graph_signature.input_specs
+    place = [n for n in program.graph.nodes if n.op == "placeholder"].index(node)
+    specs.insert(place, spec)
+    return node
+
+
+def _remove(program: ExportedProgram, node: fx.Node) -> None:
+    """Takes an unused node out, and what the program held for it."""
+    if node.op == "placeholder":
+        specs = program.graph_signature.input_specs
+        (spec,) = (spec for spec in specs if spec.arg.name == node.name)
+        specs.remove(spec)
+        if spec.target not in {other.target for other in specs}:
+            program.state_dict.pop(spec.target, None)
+            program.constants.pop(spec.target, None)
+    program.graph.erase_node(node)
+
+
+def _is_tensor(node: fx.Node) -> bool:
+    return isinstance(node.meta.get("val"), Tensor)

@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
 from edge_stickers.convert.passes import attention, normalisation, shapes
+from edge_stickers.convert.passes.shared_keys import share_keys
 from edge_stickers.errors import ConversionError
 
 aten = torch.ops.aten
@@ -54,7 +55,7 @@ class _Rewritten(nn.Module):
 
     def __init__(self, program: ExportedProgram) -> None:
         super().__init__()
-        self.original = program.module(check_guards=False)
+        self.original = share_keys(program.module(check_guards=False))
 
     def forward(self, *inputs: Tensor) -> Any:
         return _Rewriter(self.original).run(*inputs)

@@ -24,23 +24,24 @@ def shape(node: fx.Node) -> list[int]:
     return list(node.meta["val"].shape)
 
 
-def insert(before: fx.Node, target: Any, *args: Any) -> fx.Node:
+def insert(before: fx.Node, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
     """Puts a call in front of another, with that other's place in the source as its own.
 
     Args:
         before: the node that the new one precedes.
         target: an operator.
         args: nodes and plain values.
+        kwargs: plain values.
 
     Returns:
         The new node, its `meta["val"]` set.
     """
     graph = before.graph
     with graph.inserting_before(before):
-        node = graph.call_function(target, args)
+        node = graph.call_function(target, args, kwargs)
     node.meta = {key: value for key, value in before.meta.items() if key in ("stack_trace", "nn_module_stack")}
     with torch.no_grad():
-        node.meta["val"] = target(*fx.node.map_arg(args, lambda argument: argument.meta["val"]))
+        node.meta["val"] = target(*fx.node.map_arg(args, lambda argument: argument.meta["val"]), **kwargs)
     return node
 
 

@@ -88,6 +88,13 @@ def _permute(node: fx.Node) -> bool:
         inner = [d % rank for d in source.args[1]]  # type: ignore[union-attr]
         replace(node, insert(node, PERMUTE, source.args[0], [inner[d] for d in order]))
         return True
+    if source.target is VIEW and len(source.users) == 1:
+        before: fx.Node = source.args[0]  # type: ignore[assignment]
+        groups = merged_dimensions(shape(before), shape(source)) if before.target is PERMUTE else None
+        if groups is not None:  # the view joins dimensions: it can follow the permutation as well
+            moved_first = insert(node, PERMUTE, before, [d for place in order for d in groups[place]])
+            replace(node, insert(node, VIEW, moved_first, shape(node)))
+            return True
     moved = [d for d in order if shape(source)[d] != 1]
     if moved == sorted(moved):  # only dimensions of size 1 change places
         replace(node, insert(node, VIEW, source, shape(node)))
@@ -98,13 +105,13 @@ def _permute(node: fx.Node) -> bool:
 def _slice_of_view(node: fx.Node) -> bool:
     """A slice of a view becomes a view of a slice, where a dimension of the view is one of the tensor behind it."""
     source, dim, *bounds = node.args
-    if not isinstance(source, fx.Node) or source.target is not VIEW or len(source.users) > 4:
+    if not isinstance(source, fx.Node) or source.target is not VIEW:
         return False
     origin: fx.Node = source.args[0]  # type: ignore[assignment]
-    place = same_dimension(shape(source), shape(origin), int(dim) % len(shape(source)))  # type: ignore[call-overload]
-    if place is None:
+    places = same_dimensions(shape(source), shape(origin), int(dim) % len(shape(source)))  # type: ignore[call-overload]
+    if not places:
         return False
-    replace(node, insert(node, VIEW, insert(node, aten.slice.Tensor, origin, place, *bounds), shape(node)))
+    replace(node, insert(node, VIEW, insert(node, aten.slice.Tensor, origin, places[0], *bounds), shape(node)))
     return True
 
 
@@ -112,30 +119,49 @@ def _cat_of_views(node: fx.Node) -> bool:
     """A concatenation of views becomes a view of a concatenation, where the tensors behind them can be joined alike."""
     parts: list[fx.Node] = list(node.args[0])  # type: ignore[arg-type]
     dim = int(node.args[1]) % len(shape(node)) if len(node.args) > 1 else 0  # type: ignore[call-overload]
-    if any(part.target is not VIEW or len(part.users) > len(parts) for part in parts):
+    if any(part.target is not VIEW for part in parts):
         return False
     origins: list[fx.Node] = [part.args[0] for part in parts]  # type: ignore[misc]
-    places = {same_dimension(shape(part), shape(origin), dim) for part, origin in zip(parts, origins, strict=True)}
-    place = places.pop()
-    if places or place is None or len({(*shape(o)[:place], *shape(o)[place + 1 :]) for o in origins}) > 1:
-        return False
-    replace(node, insert(node, VIEW, insert(node, aten.cat.default, origins, place), shape(node)))
-    return True
+    places = [same_dimensions(shape(part), shape(origin), dim) for part, origin in zip(parts, origins, strict=True)]
+    for place in set(places[0]).intersection(*places[1:]):
+        if len({(*shape(o)[:place], *shape(o)[place + 1 :]) for o in origins}) == 1:
+            replace(node, insert(node, VIEW, insert(node, aten.cat.default, origins, place), shape(node)))
+            return True
+    return False
 
 
-def same_dimension(view: list[int], origin: list[int], dim: int) -> int | None:
-    """The dimension of a tensor that is one dimension of its view: as long, with as much before it.
+def merged_dimensions(origin: list[int], view: list[int]) -> list[list[int]] | None:
+    """For each dimension of a view the neighbouring dimensions of the tensor that it joins, or None if it splits any.
+
+    Args:
+        origin: the shape of the tensor.
+        view: the shape of the view.
+    """
+    groups: list[list[int]] = []
+    place = 0
+    for length in view:
+        group: list[int] = []
+        while math.prod(origin[d] for d in group) < length and place < len(origin):
+            group.append(place)
+            place += 1
+        if math.prod(origin[d] for d in group) != length:
+            return None
+        groups.append(group)
+    if groups:
+        groups[-1] += range(place, len(origin))  # what is left has length 1
+    return groups
+
+
+def same_dimensions(view: list[int], origin: list[int], dim: int) -> list[int]:
+    """The dimensions of a tensor that can stand for one dimension of its view: as long, with as much before them.
 
     Args:
         view: the shape of the view.
         origin: the shape of the tensor.
-        dim: of the view, not of length 1.
+        dim: of the view.
 
     Returns:
-        The dimension of the tensor, or None.
+        Dimensions of the tensor; more than one only where they have length 1.
     """
     before = math.prod(view[:dim])
-    for place, length in enumerate(origin):
-        if length == view[dim] != 1 and math.prod(origin[:place]) == before:
-            return place
-    return None
+    return [place for place, length in enumerate(origin) if length == view[dim] and math.prod(origin[:place]) == before]

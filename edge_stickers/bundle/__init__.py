@@ -1,1 +1,1 @@
-"""TODO."""
+"""The bundle: the folder that goes into an app, written whole, read with suspicion."""

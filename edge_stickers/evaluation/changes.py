@@ -31,9 +31,9 @@ def read_changes(frames: Tensor) -> str:
         frames: (F, 4, S, S) premultiplied RGBA in 0..1; frame 0 shows the still.
 
     Returns:
-        "still" where nothing changes but a little boiling; "hearts", "sparkles" or "tears" where their colours appear; "blink"
-        or "talk" where something within the silhouette changes, told apart by rhythm and by whether it is a pair;
-        "unclear" for the rest.
+        "still" where nothing changes but a little boiling; "hearts", "sparkles" or "tears" where their colours appear;
+        "blink" or "talk" where something small within the silhouette changes to their rhythms, told apart by rhythm
+        and by whether it is a pair; "unclear" for the rest.
     """
     first = frames[0]
     change = (frames - first).square().sum(1)  # (F, S, S)

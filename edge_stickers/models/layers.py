@@ -100,8 +100,11 @@ class StillAttention(nn.Module):
         """Where each frame's heads look, before local offsets: (B F, embed_dim) to (B F, heads, 2, 3), in cells."""
         return self.to_affine(embedding).reshape(-1, self.heads, 2, 3)
 
-    def forward(self, x: Tensor, still: Tensor, embedding: Tensor) -> Tensor:
-        """(B F, C, H, W), the still's features (B, Cs, H, W) and (B F, embed_dim) to (B F, C, H, W)."""
+    def forward(self, x: Tensor, still: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """(B F, C, H, W), the still's features (B, Cs, H, W) and (B F, embed_dim) to (B F, C, H, W) and what was read.
+
+        What was read is (B F, heads * head_dim, H, W), a linear function of the still's features.
+        """
         batch, clips, heads, dim = x.shape[0], still.shape[0], self.heads, self.head_dim
         cells = self.positions.shape[1]
         queries = self.to_query(self.norm(x)).reshape(batch * heads, dim - 2, cells)
@@ -117,7 +120,8 @@ class StillAttention(nn.Module):
         frames = batch // clips
         key, value = key.repeat_interleave(frames, dim=0), value.repeat_interleave(frames, dim=0)
         read = attention(query, key, value, scale=1.0).transpose(2, 3)  # (B F, heads, dim, H W)
-        return x + self.to_out(read.reshape(batch, heads * dim, x.shape[2], x.shape[3]))
+        read = read.reshape(batch, heads * dim, x.shape[2], x.shape[3])
+        return x + self.to_out(read), read
 
 
 def head_corners(heads: int) -> Tensor:

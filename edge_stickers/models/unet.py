@@ -53,22 +53,25 @@ class Stage(nn.Module):
         self.conv = TemporalConv(channels, frames=unet["frames"], groups=groups)
         self.attention = TemporalAttention(channels, frames=unet["frames"], head_dim=unet["head_dim"], groups=groups)
 
-    def forward(self, x: Tensor, still: Tensor, embedding: Tensor, context_kv: Tensor | None) -> Tensor:
-        """(B F, in, H, W) to (B F, C, H, W)."""
+    def forward(
+        self, x: Tensor, still: Tensor, embedding: Tensor, context_kv: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """(B F, in, H, W) to (B F, C, H, W), and what was read of the still where this stage reads it."""
+        read: Tensor | None = None
         if self.still is not None:
-            x = self.still(x, still, embedding)
+            x, read = self.still(x, still, embedding)
         x = self.block(x, embedding)
         if self.text is not None and context_kv is not None:
             x = self.text(x, context_kv)
-        out: Tensor = self.attention(self.conv(x))
-        return out
+        return self.attention(self.conv(x)), read
 
 
 class StickerUNet(ModelMixin, ConfigMixin):
     """Predicts the clean latents of all frames from the noisy ones, the still, the text, the time and the strength.
 
-    The prediction is a change of the still's latent, so that a fresh model predicts the still itself. Levels other
-    than the finest attend to the text; the finest reads it through the embedding alone.
+    The prediction is what the finest level read of the still, mapped to latents, plus a change: detail has a short way
+    from the still to every frame. Levels other than the finest attend to the text; the finest reads it through the
+    embedding alone.
 
     Args: the fields of `edge_stickers.config.UNetConfig`, where each is described.
     """
@@ -135,6 +138,7 @@ class StickerUNet(ModelMixin, ConfigMixin):
         self.upsample = nn.ModuleList(nn.ConvTranspose2d(b, a, 4, 2, 1) for a, b in itertools.pairwise(widths))
         self.norm_out = nn.GroupNorm(norm_groups, widths[0])
         self.conv_out = nn.ConvTranspose2d(widths[0], in_channels, kernel, stride, padding)
+        self.still_out = nn.ConvTranspose2d(still_heads * still_head_dim, in_channels, kernel, stride, padding)
         nn.init.zeros_(self.conv_out.weight)
         nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
 
@@ -203,19 +207,19 @@ class StickerUNet(ModelMixin, ConfigMixin):
         h = self.conv_in(torch.cat([sample, held, self.coordinates.expand(clips * frames, -1, -1, -1)], dim=1))
         skips: list[Tensor] = []
         for level, stage in enumerate(self.down):
-            h = stage(
-                h if level == 0 else self.downsample[level - 1](h), stills[level], embedding, _context(stage, remaining)
-            )
+            h = h if level == 0 else self.downsample[level - 1](h)
+            h, _ = stage(h, stills[level], embedding, _context(stage, remaining))
             skips.append(h)
-        h = self.middle(h, stills[-1], embedding, _context(self.middle, remaining))
+        h, _ = self.middle(h, stills[-1], embedding, _context(self.middle, remaining))
+        base: Tensor | None = None
         for level in reversed(range(len(stills))):
             h = torch.cat([h, skips[level]], dim=1)
             for stage in cast(nn.ModuleList, self.up[level]):
-                h = stage(h, stills[level], embedding, _context(stage, remaining))
+                h, read = stage(h, stills[level], embedding, _context(stage, remaining))
+                base = base if read is None else read
             if level:
                 h = self.upsample[level - 1](h)
-        change: Tensor = self.conv_out(nn.functional.silu(self.norm_out(h)))
-        return held + change
+        return self.still_out(base) + self.conv_out(nn.functional.silu(self.norm_out(h)))
 
 
 def _patch_convolution(patch_size: int) -> tuple[int, int, int]:

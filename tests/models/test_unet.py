@@ -8,6 +8,7 @@ from torch import Tensor
 
 from edge_stickers.config import UNetConfig
 from edge_stickers.errors import InputError
+from edge_stickers.models.layers import StillAttention
 from edge_stickers.models.temporal import identity_parameters
 from edge_stickers.models.unet import StickerUNet
 
@@ -42,11 +43,20 @@ def inputs(unet: StickerUNet, clips: int, seed: int = 0) -> tuple[Tensor, ...]:
     )
 
 
-def test_a_fresh_model_predicts_the_still(unet: StickerUNet) -> None:
-    sample, *rest = inputs(unet, 2)
+def test_what_is_read_of_the_still_follows_a_shift_told_by_the_maps(unet: StickerUNet) -> None:
+    """Detail has a linear way out: looking one cell further left moves the prediction one patch to the right."""
+    sample, *rest = inputs(unet, 1)
     with torch.no_grad():
-        out = unet(sample, *rest)
-    torch.testing.assert_close(out, rest[2].repeat_interleave(8, dim=0))
+        for module in unet.modules():
+            if isinstance(module, StillAttention):
+                module.log_sharpness.fill_(4.0)
+        before = unet(sample, *rest)
+        for module in unet.modules():
+            if isinstance(module, StillAttention):
+                module.to_affine.bias.view(module.heads, 2, 3)[:, 0, 2] -= 1.0
+        after = unet(sample, *rest)
+    torch.testing.assert_close(after[..., 6:-4], before[..., 4:-6], atol=1e-3, rtol=1e-3)
+    assert (after - before).abs().max() > 0.1
 
 
 def test_clips_of_a_batch_do_not_mix(unet: StickerUNet) -> None:

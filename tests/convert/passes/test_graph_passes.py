@@ -11,7 +11,7 @@ from torch import nn
 
 from edge_stickers.convert.parity import snr_db
 from edge_stickers.convert.passes import decompose, fold_constants, join_affine, simplify_views
-from edge_stickers.convert.passes.views import same_dimension
+from edge_stickers.convert.passes.views import merged_dimensions, same_dimensions
 
 aten = torch.ops.aten
 
@@ -144,7 +144,44 @@ def test_views_with_two_users_stay_right():
         assert torch.equal(got, expected)
 
 
-def test_same_dimension():
-    assert same_dimension([1, 8, 60], [8, 4, 3, 5], 1) == 0
-    assert same_dimension([2, 8, 60], [16, 4, 3, 5], 1) is None
-    assert same_dimension([8, 4, 15], [8, 4, 3, 5], 1) == 1
+def test_same_dimensions():
+    assert same_dimensions([1, 8, 60], [8, 4, 3, 5], 1) == [0]
+    assert same_dimensions([2, 8, 60], [16, 4, 3, 5], 1) == []
+    assert same_dimensions([8, 4, 15], [8, 4, 3, 5], 1) == [1]
+    assert same_dimensions([1, 1, 60], [1, 1, 4, 3, 5], 1) == [0, 1]
+
+
+def test_merged_dimensions():
+    assert merged_dimensions([4, 2, 8, 3], [8, 8, 3]) == [[0, 1], [2], [3]]
+    assert merged_dimensions([4, 1, 8], [4, 8]) == [[0], [1, 2]]
+    assert merged_dimensions([4, 8, 1, 1], [4, 8]) == [[0], [1, 2, 3]]
+    assert merged_dimensions([1, 4, 8], [4, 1, 8]) == [[0, 1], [], [2]]
+    assert merged_dimensions([4, 8], [2, 16]) is None
+    assert merged_dimensions([4, 8], [4, 2, 4]) is None
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 3, 7), (1, 5, 3, 7), (2, 1, 3, 1)])
+def test_permutations_around_a_view_that_joins_are_one(shape):
+    def function(x):
+        b, t, h, d = shape
+        return x.permute(0, 2, 1, 3).reshape(b * h, t, d).transpose(1, 2) * 2.0
+
+    inputs = (torch.randn(shape),)
+    program = simplify_views(exported(function, *inputs))
+    assert count(program)[aten.permute.default] <= 1
+    assert same(program, function, *inputs)
+
+
+@pytest.mark.parametrize("clips", [1, 2])
+def test_keys_repeated_for_the_frames_of_one_clip_are_shared(clips):
+    frames, heads = 3, 2
+
+    def function(q, k, v):
+        k, v = k.repeat_interleave(frames, dim=0), v.repeat_interleave(frames, dim=0)
+        return F.scaled_dot_product_attention(q, k, v, scale=0.7)
+
+    inputs = torch.randn(clips * frames, heads, 5, 4), torch.randn(clips, heads, 7, 4), torch.randn(clips, heads, 7, 6)
+    program = decompose(exported(function, *inputs))
+    products = [node.meta["val"].shape for node in program.graph.nodes if node.target is aten.bmm.default]
+    assert products[0] == ((heads, frames * 5, 7) if clips == 1 else (clips * frames * heads, 5, 7))
+    assert same(program, function, *inputs)
