@@ -32,5 +32,7 @@ def export_component(module: nn.Module, spec: ComponentSpec) -> ExportedProgram:
     outputs = [tuple(node.meta["val"].shape) for node in program.graph.output_node().args[0]]
     expected = [tensor.shape for tensor in spec.outputs]
     if outputs != expected:
-        raise ConversionError(f"{spec.component} returns shapes {outputs}, its specification says {expected}; correct one")
+        raise ConversionError(
+            f"{spec.component} returns shapes {outputs}, its specification says {expected}; correct one"
+        )
     return program

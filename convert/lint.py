@@ -96,7 +96,11 @@ def _static_weight(node: fx.Node, constant: frozenset[fx.Node]) -> str | None:
 
 def _convolution(node: fx.Node, constant: frozenset[fx.Node]) -> str | None:
     value = node.meta["val"]
-    return "is a convolution of volumes; XNNPACK has those of images and rows" if value.dim() > 4 else _static_weight(node, constant)
+    return (
+        "is a convolution of volumes; XNNPACK has those of images and rows"
+        if value.dim() > 4
+        else _static_weight(node, constant)
+    )
 
 
 def _last_dimension(node: fx.Node, constant: frozenset[fx.Node]) -> str | None:
@@ -120,12 +124,31 @@ def _unit_alpha(node: fx.Node, constant: frozenset[fx.Node]) -> str | None:
 _REWRITTEN = frozenset(
     f"aten.{name}"
     for name in (
-        "group_norm.default", "layer_norm.default", "scaled_dot_product_attention.default", "chunk.default", "split.Tensor",
-        "split_with_sizes.default", "select.int", "unbind.int", "unsqueeze.default", "squeeze.default", "squeeze.dim",
-        "squeeze.dims", "expand.default", "repeat_interleave.self_int", "repeat.default", "mean.dim", "contiguous.default",
-        "clone.default", "alias.default", "lift_fresh_copy.default", "dropout.default", "zeros_like.default", "ones_like.default",
+        "group_norm.default",
+        "layer_norm.default",
+        "scaled_dot_product_attention.default",
+        "chunk.default",
+        "split.Tensor",
+        "split_with_sizes.default",
+        "select.int",
+        "unbind.int",
+        "unsqueeze.default",
+        "squeeze.default",
+        "squeeze.dim",
+        "squeeze.dims",
+        "expand.default",
+        "repeat_interleave.self_int",
+        "repeat.default",
+        "mean.dim",
+        "contiguous.default",
+        "clone.default",
+        "alias.default",
+        "lift_fresh_copy.default",
+        "dropout.default",
+        "zeros_like.default",
+        "ones_like.default",
     )
-)  # fmt: skip
+)
 """What the passes take apart; a test holds this list against theirs."""
 
 _NO_WORK = frozenset({"getitem", "aten._assert_tensor_metadata.default", "aten.detach.default", "aten.detach_.default"})
@@ -134,14 +157,53 @@ _XNNPACK: dict[str, Check | None] = {
     **dict.fromkeys(
         f"aten.{name}"
         for name in (
-            "abs.default", "mul.Tensor", "div.Tensor", "neg.default", "ceil.default", "floor.default", "clamp.default",
-            "relu.default", "relu_.default", "silu.default", "silu_.default", "sigmoid.default", "tanh.default", "gelu.default",
-            "hardtanh.default", "hardswish.default", "leaky_relu.default", "exp.default", "log.default", "sqrt.default",
-            "rsqrt.default", "sin.default", "cos.default", "square.default", "maximum.default", "minimum.default", "cat.default",
-            "permute.default", "transpose.int", "t.default", "view.default", "reshape.default", "flatten.using_ints",
-            "view_copy.default", "pad.default", "constant_pad_nd.default", "bmm.default", "matmul.default", "mm.default",
-            "addmm.default", "batch_norm.default", "max_pool2d.default", "avg_pool2d.default", "upsample_bilinear2d.vec",
-            "to.dtype", "to.dtype_layout", "to.device",
+            "abs.default",
+            "mul.Tensor",
+            "div.Tensor",
+            "neg.default",
+            "ceil.default",
+            "floor.default",
+            "clamp.default",
+            "relu.default",
+            "relu_.default",
+            "silu.default",
+            "silu_.default",
+            "sigmoid.default",
+            "tanh.default",
+            "gelu.default",
+            "hardtanh.default",
+            "hardswish.default",
+            "leaky_relu.default",
+            "exp.default",
+            "log.default",
+            "sqrt.default",
+            "rsqrt.default",
+            "sin.default",
+            "cos.default",
+            "square.default",
+            "maximum.default",
+            "minimum.default",
+            "cat.default",
+            "permute.default",
+            "transpose.int",
+            "t.default",
+            "view.default",
+            "reshape.default",
+            "flatten.using_ints",
+            "view_copy.default",
+            "pad.default",
+            "constant_pad_nd.default",
+            "bmm.default",
+            "matmul.default",
+            "mm.default",
+            "addmm.default",
+            "batch_norm.default",
+            "max_pool2d.default",
+            "avg_pool2d.default",
+            "upsample_bilinear2d.vec",
+            "to.dtype",
+            "to.dtype_layout",
+            "to.device",
         )
     ),
     "aten.add.Tensor": _unit_alpha,
@@ -157,7 +219,7 @@ _XNNPACK: dict[str, Check | None] = {
     "aten._softmax.default": _last_dimension,
     "aten.slice.Tensor": _unit_step,
     "aten.pow.Tensor_Scalar": _square,
-}  # fmt: skip
+}
 """XNNPACK's operators as they stand in an exported program, and a check of those it takes in some forms only."""
 
 _CHECKS: dict[str, Check] = {"executorch": _xnnpack, "coreml": _coreml}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from torch.export import ExportedProgram
 
-from edge_stickers.convert.passes.affine import join_affine
 from edge_stickers.convert.passes.constants import fold_constants
 from edge_stickers.convert.passes.decompose import decompose
 from edge_stickers.convert.passes.views import simplify_views
 
-__all__ = ["decompose", "fold_constants", "join_affine", "prepare", "simplify_views"]
+__all__ = ["decompose", "fold_constants", "prepare", "simplify_views"]
 
 
 def prepare(program: ExportedProgram) -> ExportedProgram:
@@ -21,4 +20,4 @@ def prepare(program: ExportedProgram) -> ExportedProgram:
     Returns:
         A program with the same inputs and outputs.
     """
-    return simplify_views(join_affine(fold_constants(decompose(program))))
+    return simplify_views(fold_constants(decompose(program)))

@@ -34,7 +34,9 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
     Source: "Attention Is All You Need", equation 1.
     """
     if dropout_p or enable_gqa:
-        raise NotImplementedError("attention with dropout or grouped queries is not converted; export in evaluation mode")
+        raise NotImplementedError(
+            "attention with dropout or grouped queries is not converted; export in evaluation mode"
+        )
     factor = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale
     lead = query.shape[:-2]
     batch, (queries, width), (keys, out_width) = math.prod(lead), query.shape[-2:], value.shape[-2:]

@@ -13,7 +13,6 @@ from torch.export.graph_signature import InputKind, InputSpec, TensorArgument
 
 from edge_stickers.convert.passes.graph import finish
 
-
 _NUMPY = {
     torch.float32: np.float32,
     torch.float16: np.float16,
@@ -66,7 +65,11 @@ def _given(program: ExportedProgram) -> dict[fx.Node, Tensor]:
     """What the program holds, by placeholder; nothing that it changes while it runs."""
     signature, held = program.graph_signature, {**program.constants, **program.state_dict}
     changed = set(signature.buffers_to_mutate.values())
-    names = {spec.arg.name: spec.target for spec in signature.input_specs if spec.target is not None and spec.target not in changed}
+    names = {
+        spec.arg.name: spec.target
+        for spec in signature.input_specs
+        if spec.target is not None and spec.target not in changed
+    }
     placeholders = [node for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     return {node: held[names[node.name]] for node in placeholders if isinstance(held[names[node.name]], Tensor)}
 
@@ -76,7 +79,9 @@ def _placeholder(program: ExportedProgram, first: fx.Node, value: Tensor) -> fx.
     name = f"folded_{len(program.constants)}"
     with program.graph.inserting_before(first):
         node = program.graph.placeholder(name)
-    mode = detect_fake_mode([n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder" and "val" in n.meta])
+    mode = detect_fake_mode(
+        [n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder" and "val" in n.meta]
+    )
     node.meta["val"] = mode.from_tensor(value, static_shapes=True)
     program.constants[name] = value
     spec = InputSpec(InputKind.CONSTANT_TENSOR, TensorArgument(name=node.name), name, persistent=True)

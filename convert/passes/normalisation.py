@@ -1,4 +1,4 @@
-"""Normalisations in operators that every backend has: means, 1x1 convolutions and linear layers with constant weights."""
+"""Normalisations in operators that every backend has: means, 1x1 convolutions and linear layers of constants."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from edge_stickers.convert.passes.constants import constant
 
 def group_norm(x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5,
                cudnn_enabled: bool = True) -> Tensor:  # fmt: skip
-    """GroupNorm of images as spatial mean, then 1x1 convolutions that average over groups.
+    """GroupNorm of images as spatial means, then 1x1 convolutions that average over groups and scale.
 
-    Everything that is one number a channel comes out of a convolution, the offsets as its bias: a convolution's
-    output has the layout of the images, a constant has not, and a product of both would be transposed at run time.
+    What is one number a channel, epsilon too, comes in as the weight or the bias of a convolution: a constant has not
+    the layout of XNNPACK's images, and a product of both would be transposed at run time.
 
     Args:
         x: (N, C, H, W); other ranks take the plain form.
@@ -41,10 +41,7 @@ def group_norm(x: Tensor, num_groups: int, weight: Tensor | None = None, bias: T
     mean = F.conv2d(x.mean([2, 3], keepdim=True), average)  # (N, C, 1, 1)
     centred = x - mean
     inverse = F.conv2d((centred * centred).mean([2, 3], keepdim=True), average, epsilon).rsqrt()  # (N, C, 1, 1)
-    factor = F.conv2d(inverse, scale.reshape(channels, 1, 1, 1), groups=channels)
-    minus = constant(np.full((channels, 1, 1, 1), -1.0), x.dtype)
-    offset = F.conv2d(mean * factor, minus, bias, groups=channels)
-    return x * factor + offset
+    return F.conv2d(centred * inverse, scale.reshape(channels, 1, 1, 1), bias, groups=channels)
 
 
 def layer_norm(x: Tensor, normalized_shape: list[int], weight: Tensor | None = None, bias: Tensor | None = None,

@@ -82,7 +82,9 @@ def repeat(x: Tensor, repeats: Sequence[int]) -> Tensor:
     return x
 
 
-def mean_dim(x: Tensor, dim: Sequence[int] | None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Tensor:
+def mean_dim(
+    x: Tensor, dim: Sequence[int] | None, keepdim: bool = False, *, dtype: torch.dtype | None = None
+) -> Tensor:
     """A mean: over an image's places as it is, over other dimensions as a linear layer with one constant row."""
     dims = sorted(d % x.dim() for d in (dim or range(x.dim())))
     x = x if dtype is None else x.to(dtype)

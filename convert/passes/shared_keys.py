@@ -14,8 +14,8 @@ ATTENTION, REPEAT = aten.scaled_dot_product_attention.default, aten.repeat_inter
 def share_keys(module: fx.GraphModule) -> fx.GraphModule:
     """Takes back the repetition of one clip's keys and values for its frames.
 
-    Attention of (F, heads, Q, D) to keys repeated F times is attention of (1, heads, F Q, D) to the keys themselves: the
-    same products, without F copies of keys and values.
+    Attention of (F, heads, Q, D) to keys repeated F times is attention of (1, heads, F Q, D) to the keys themselves:
+    the same products, without F copies of keys and values.
 
     Args:
         module: the graph of an exported program, in the operators that it was exported with.
@@ -24,7 +24,12 @@ def share_keys(module: fx.GraphModule) -> fx.GraphModule:
         The same module, changed in place.
     """
     for node in list(module.graph.nodes):
-        if node.op == "call_function" and node.target is ATTENTION and len(node.args) == 3 and set(node.kwargs) <= {"scale"}:
+        if (
+            node.op == "call_function"
+            and node.target is ATTENTION
+            and len(node.args) == 3
+            and set(node.kwargs) <= {"scale"}
+        ):
             _share(node)
     module.graph.lint()
     module.recompile()

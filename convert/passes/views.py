@@ -23,8 +23,19 @@ VIEWS = (
     aten.squeeze.dims,
     aten.squeeze.default,
 )
-COPIES = (aten.clone.default, aten.contiguous.default, aten.alias.default, aten.lift_fresh_copy.default, aten._to_copy.default,
-          aten.to.dtype, aten.to.dtype_layout, aten.to.device, aten.dropout.default, aten.detach.default, aten.detach_.default)  # fmt: skip
+COPIES = (
+    aten.clone.default,
+    aten.contiguous.default,
+    aten.alias.default,
+    aten.lift_fresh_copy.default,
+    aten._to_copy.default,
+    aten.to.dtype,
+    aten.to.dtype_layout,
+    aten.to.device,
+    aten.dropout.default,
+    aten.detach.default,
+    aten.detach_.default,
+)
 
 
 def simplify_views(program: ExportedProgram) -> ExportedProgram:
@@ -51,7 +62,13 @@ def simplify_views(program: ExportedProgram) -> ExportedProgram:
         replace(node, insert(node, PERMUTE, node.args[0], order))
     changed = True
     while changed:
-        changed = any([_one(node) for node in calls(program, VIEW, PERMUTE, aten.slice.Tensor, aten.cat.default) if not node._erased])
+        changed = any(
+            [
+                _one(node)
+                for node in calls(program, VIEW, PERMUTE, aten.slice.Tensor, aten.cat.default)
+                if not node._erased
+            ]
+        )
     return finish(program)
 
 

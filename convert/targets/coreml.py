@@ -1,4 +1,4 @@
-"""Core ML: one `.mlpackage` a component, an ML program for iOS 18 and macOS 15. Converts on Linux, runs on Apple's only."""
+"""Core ML: one `.mlpackage` a component, an ML program for iOS 18. Converts on Linux, runs on Apple devices only."""
 
 from __future__ import annotations
 
@@ -93,12 +93,16 @@ def _convert(module: nn.Module, spec: ComponentSpec, precision: Precision) -> An
             convert_to="mlprogram",
             minimum_deployment_target=coremltools.target.iOS18,
             compute_precision=coremltools.precision.FLOAT16 if precision == "fp16" else coremltools.precision.FLOAT32,
-            outputs=[coremltools.TensorType(name=tensor.name, dtype=np.dtype(tensor.dtype).type) for tensor in spec.outputs],
+            outputs=[
+                coremltools.TensorType(name=tensor.name, dtype=np.dtype(tensor.dtype).type) for tensor in spec.outputs
+            ],
             skip_model_load=True,
         )
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-        raise ConversionError(f"{spec.component} cannot be converted to Core ML: {reason}; see the cause above") from error
+        raise ConversionError(
+            f"{spec.component} cannot be converted to Core ML: {reason}; see the cause above"
+        ) from error
 
 
 def _tensors(features: Any) -> tuple[TensorSpec, ...]:
@@ -116,6 +120,11 @@ def _tensors(features: Any) -> tuple[TensorSpec, ...]:
 def _compare(spec: ComponentSpec, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
     """Holds a package's inputs and outputs against the specification; ids are int32 in Core ML."""
     for kind, got, expected in (("inputs", inputs, spec.inputs), ("outputs", outputs, spec.outputs)):
-        wanted = {tensor.name: replace(tensor, dtype="int32" if tensor.dtype == "int64" else tensor.dtype) for tensor in expected}
+        wanted = {
+            tensor.name: replace(tensor, dtype="int32" if tensor.dtype == "int64" else tensor.dtype)
+            for tensor in expected
+        }
         if {tensor.name: tensor for tensor in got} != wanted:
-            raise ConversionError(f"the Core ML {kind} of {spec.component} are {got}, expected {tuple(wanted.values())}")
+            raise ConversionError(
+                f"the Core ML {kind} of {spec.component} are {got}, expected {tuple(wanted.values())}"
+            )

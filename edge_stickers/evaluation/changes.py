@@ -20,7 +20,8 @@ _INKS = {
 }
 _COMPACT = 0.75  # Share of the change that must lie within a face's band to be a part's.
 _BOIL = 0.15  # Share of a sticker that may change in a frame, without rhyme or reason, while it still holds still.
-_RHYTHM = 0.7  # How well, as a cosine, a part's changes must follow a known rhythm.
+_THICKNESSES = (9, 7, 5, 3)  # Pixels: large parts stand out from boiling edges, small ones only where nothing boils.
+_RHYTHM = 0.8  # How well, as a cosine, a part's changes must follow a known rhythm.
 _INKED = 0.35  # Share of the change that must have an effect's colours.
 
 
@@ -44,12 +45,14 @@ def read_changes(frames: Tensor) -> str:
     if effect is not None:
         return effect
     body = functional.max_pool2d(first[None, 3:], 9, 1, 4)[0, 0] > 0.1
-    region = functional.max_pool2d(changed.any(0)[None].float(), 5, 1, 2)[0] > 0
-    energy = change * region
+    energy = change * changed
     if energy[:, ~body].sum() > 0.25 * energy.sum():
         return "unclear"
-    if _is_compact(energy.sum(0), body):
-        part = _part(energy)
+    for thickness in _THICKNESSES:
+        core = _opened(change > _CHANGED, thickness)
+        # Once the place is known, weaker changes there count too.
+        region = functional.max_pool2d(core.any(0)[None].float(), 5, 1, 2)[0] > 0
+        part = _part(change * region) if _is_compact((change * core).sum(0), body) else None
         if part is not None:
             return part
     touched = (changed & body).sum((1, 2)).max() / body.sum().clamp_min(1)
@@ -63,13 +66,13 @@ def _is_compact(energy: Tensor, body: Tensor) -> bool:
         max(3, int(share * _extent(line) * side) | 1) for share, line in ((0.7, body.any(0)), (0.35, body.any(1)))
     )
     sums = functional.avg_pool2d(energy[None], (height, width), 1, (height // 2, width // 2)) * (height * width)
-    return bool(sums.max() > _COMPACT * energy.sum())
+    return bool(sums.max() > _COMPACT * energy.sum() > 0)
 
 
-def _opened(changed: Tensor) -> Tensor:
-    """Drops lines less than three pixels wide, such as the edges of a sticker that trembles: (F, S, S) bool."""
-    kept = -functional.max_pool2d(-changed.float(), 3, 1, 1)
-    return functional.max_pool2d(kept, 3, 1, 1) > 0
+def _opened(changed: Tensor, thickness: int = 3) -> Tensor:
+    """Drops lines thinner than so many pixels, such as the edges of a sticker that trembles: (F, S, S) bool."""
+    kept = -functional.max_pool2d(-changed.float(), thickness, 1, thickness // 2)
+    return functional.max_pool2d(kept, thickness, 1, thickness // 2) > 0
 
 
 def _effect(frames: Tensor, changed: Tensor) -> str | None:

@@ -44,7 +44,9 @@ def test_each_slow_operator_is_named_with_its_module(findings):
 
 def test_what_is_computed_ahead_is_not_named(findings):
     assert not [operator for operator, module in findings if operator == "aten.cumsum.default" and module != "inner"]
-    assert not [operator for operator, _ in findings if operator in ("aten.repeat_interleave.self_int", "aten.sum.default")]
+    assert not [
+        operator for operator, _ in findings if operator in ("aten.repeat_interleave.self_int", "aten.sum.default")
+    ]
 
 
 @pytest.mark.parametrize("component", ["unet", "image_encoder", "decoder"])

@@ -35,4 +35,6 @@ def test_shapes_that_would_broadcast_are_refused(ratio):
 
 def test_half_precision_is_measured_in_double():
     signal = np.full(200_000, 60_000.0)
-    assert snr_db(signal.astype(np.float16), signal.astype(np.float16) * np.float16(0.5)) == pytest.approx(6.02, abs=0.01)
+    assert snr_db(signal.astype(np.float16), signal.astype(np.float16) * np.float16(0.5)) == pytest.approx(
+        6.02, abs=0.01
+    )

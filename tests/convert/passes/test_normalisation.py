@@ -8,7 +8,10 @@ from edge_stickers.convert.parity import snr_db
 from edge_stickers.convert.passes.normalisation import group_norm, layer_norm
 
 
-@pytest.mark.parametrize(("shape", "groups"), [((2, 6, 5, 7), 3), ((1, 8, 1, 3), 8), ((3, 10, 4, 4), 1), ((2, 6, 5), 2), ((2, 4, 3, 2, 5), 2)])
+@pytest.mark.parametrize(
+    ("shape", "groups"),
+    [((2, 6, 5, 7), 3), ((1, 8, 1, 3), 8), ((3, 10, 4, 4), 1), ((2, 6, 5), 2), ((2, 4, 3, 2, 5), 2)],
+)
 @pytest.mark.parametrize("affine", [True, False])
 def test_group_norm_is_torchs(shape, groups, affine):
     torch.manual_seed(0)

@@ -40,7 +40,9 @@ def run(artifact, folder, inputs):
         import onnxruntime
 
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        return session.run(None, {spec.name: value.numpy() for spec, value in zip(artifact.inputs, inputs, strict=True)})[0]
+        return session.run(
+            None, {spec.name: value.numpy() for spec, value in zip(artifact.inputs, inputs, strict=True)}
+        )[0]
     from executorch.runtime import Runtime
 
     program = Runtime.get().load_program(path)
@@ -101,7 +103,9 @@ def test_coreml_packages_have_integer_ids_and_float_images(artifacts):
 
 def test_an_onnx_model_is_one_file(artifacts):
     _, made = artifacts("onnx")
-    assert [path.as_posix() for artifact in made for path in artifact.files] == [f"onnx/{name}/model.onnx" for name in SMALL]
+    assert [path.as_posix() for artifact in made for path in artifact.files] == [
+        f"onnx/{name}/model.onnx" for name in SMALL
+    ]
 
 
 @pytest.mark.slow
@@ -142,7 +146,9 @@ def test_unknown_names_list_the_known_ones(tiny_pipeline, tmp_path):
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_missing_library_names_the_extra(tiny_pipeline, tmp_path, monkeypatch, name):
     find_spec = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda n, *a: None if n in TARGETS[name].needs else find_spec(n, *a))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n, *a: None if n in TARGETS[name].needs else find_spec(n, *a)
+    )
     with pytest.raises(MissingDependencyError, match=rf"pip install 'edge-stickers\[{TARGETS[name].extra}\]'"):
         convert(tiny_pipeline, targets=[name], folder=tmp_path)
 
