@@ -11,6 +11,7 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 
+from edge_stickers.convert.passes.decompose import REWRITES
 from edge_stickers.convert.targets import target as find_target
 from edge_stickers.errors import InputError
 
@@ -82,8 +83,6 @@ def _coreml(node: fx.Node, constant: frozenset[fx.Node]) -> str | None:
     value = node.meta.get("val")
     if isinstance(value, torch.Tensor) and value.dim() > 5:
         return "has more than five dimensions; Core ML refuses it"
-    if _operator(node) == "aten.alias.default":
-        return "is not known to coremltools 9"
     return None
 
 
@@ -121,35 +120,8 @@ def _unit_alpha(node: fx.Node, constant: frozenset[fx.Node]) -> str | None:
     return None if node.kwargs.get("alpha", 1) == 1 else "scales its second operand (alpha)"
 
 
-_REWRITTEN = frozenset(
-    f"aten.{name}"
-    for name in (
-        "group_norm.default",
-        "layer_norm.default",
-        "scaled_dot_product_attention.default",
-        "chunk.default",
-        "split.Tensor",
-        "split_with_sizes.default",
-        "select.int",
-        "unbind.int",
-        "unsqueeze.default",
-        "squeeze.default",
-        "squeeze.dim",
-        "squeeze.dims",
-        "expand.default",
-        "repeat_interleave.self_int",
-        "repeat.default",
-        "mean.dim",
-        "contiguous.default",
-        "clone.default",
-        "alias.default",
-        "lift_fresh_copy.default",
-        "dropout.default",
-        "zeros_like.default",
-        "ones_like.default",
-    )
-)
-"""What the passes take apart; a test holds this list against theirs."""
+_REWRITTEN = frozenset(str(operator) for operator in REWRITES)
+"""What the passes take apart."""
 
 _NO_WORK = frozenset({"getitem", "aten._assert_tensor_metadata.default", "aten.detach.default", "aten.detach_.default"})
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,6 +15,14 @@ from edge_stickers.convert.passes.shared_keys import share_keys
 from edge_stickers.errors import ConversionError
 
 aten = torch.ops.aten
+
+FILLED: dict[Any, Callable[..., Any]] = {
+    aten.zeros_like.default: shapes.filled_like(0.0),
+    aten.ones_like.default: shapes.filled_like(1.0),
+    aten.new_zeros.default: shapes.new_filled(0.0),
+    aten.new_ones.default: shapes.new_filled(1.0),
+}
+"""Constants that are written as if they depended on another tensor."""
 
 REWRITES: dict[Any, Callable[..., Any]] = {
     aten.group_norm.default: normalisation.group_norm,
@@ -37,8 +46,7 @@ REWRITES: dict[Any, Callable[..., Any]] = {
     aten.alias.default: shapes.same,
     aten.lift_fresh_copy.default: shapes.same,
     aten.dropout.default: shapes.same,
-    aten.zeros_like.default: shapes.filled_like(0.0),
-    aten.ones_like.default: shapes.filled_like(1.0),
+    **FILLED,
 }
 """The forms that XNNPACK takes whole, by operator."""
 
@@ -46,32 +54,40 @@ REWRITES: dict[Any, Callable[..., Any]] = {
 class _Rewriter(fx.Interpreter):
     """Runs a graph with other functions in the place of some operators."""
 
+    def __init__(self, module: fx.GraphModule, rewrites: Mapping[Any, Callable[..., Any]]) -> None:
+        super().__init__(module)
+        self.rewrites = rewrites
+
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return REWRITES.get(target, target)(*args, **kwargs)
+        return self.rewrites.get(target, target)(*args, **kwargs)
 
 
 class _Rewritten(nn.Module):
     """The module of a program, run with the rewrites: to export it is to rewrite the program."""
 
-    def __init__(self, program: ExportedProgram) -> None:
+    def __init__(self, program: ExportedProgram, rewrites: Mapping[Any, Callable[..., Any]]) -> None:
         super().__init__()
+        self.rewrites = rewrites
         self.original = share_keys(program.module(check_guards=False))
 
     def forward(self, *inputs: Tensor) -> Any:
-        return _Rewriter(self.original).run(*inputs)
+        return _Rewriter(self.original, self.rewrites).run(*inputs)
 
 
-def decompose(program: ExportedProgram) -> ExportedProgram:
-    """Takes a program apart into the forms of `REWRITES`.
+def decompose(
+    program: ExportedProgram, rewrites: Mapping[Any, Callable[..., Any]] = MappingProxyType(REWRITES)
+) -> ExportedProgram:
+    """Takes a program apart, operator by operator.
 
     Args:
-        program: from `export_component`.
+        program: from `export_component`; it is left as it is.
+        rewrites: a function with the operator's own arguments, by operator.
 
     Returns:
-        A program without norms and attention, with the same inputs and outputs.
+        A program without these operators, with the same inputs and outputs.
     """
     inputs = program.example_inputs
     if inputs is None:
         raise ConversionError("the program has no example inputs; export it with torch.export.export(module, inputs)")
     with torch.no_grad():
-        return torch.export.export(_Rewritten(program), inputs[0], strict=False)
+        return torch.export.export(_Rewritten(program, rewrites), inputs[0], strict=False)

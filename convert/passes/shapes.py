@@ -114,5 +114,15 @@ def filled_like(value: float) -> Callable[..., Tensor]:
     return like
 
 
+def new_filled(value: float) -> Callable[..., Tensor]:
+    """A constant of a given shape, of another tensor's dtype unless one is named."""
+
+    def new(x: Tensor, size: Sequence[int], *, dtype: torch.dtype | None = None, **kwargs: Any) -> Tensor:
+        del kwargs
+        return constant(np.full(list(size), value), dtype or x.dtype)
+
+    return new
+
+
 def _slice(x: Tensor, dim: int, start: int, stop: int) -> Tensor:
     return x if (start, stop) == (0, x.shape[dim]) else torch.ops.aten.slice.Tensor(x, dim, start, stop)

@@ -47,11 +47,7 @@ def simplify_views(program: ExportedProgram) -> ExportedProgram:
     Returns:
         The same program, changed in place.
     """
-    for node in calls(program, aten._assert_tensor_metadata.default):
-        node.graph.erase_node(node)
-    for node in calls(program, *COPIES):
-        if fake_tensor(node).dtype == fake_tensor(node.args[0]).dtype:  # type: ignore[arg-type]
-            replace(node, node.args[0])  # type: ignore[arg-type]
+    drop_copies(program)
     for node in calls(program, *VIEWS):
         if node.target is not VIEW or -1 in node.args[1]:  # type: ignore[operator]
             replace(node, insert(node, VIEW, node.args[0], shape(node)))
@@ -69,6 +65,23 @@ def simplify_views(program: ExportedProgram) -> ExportedProgram:
                 if not node._erased
             ]
         )
+    return finish(program)
+
+
+def drop_copies(program: ExportedProgram) -> ExportedProgram:
+    """Removes copies that change neither shape nor dtype, and checks of what is known when a program is exported.
+
+    Args:
+        program: in any operators.
+
+    Returns:
+        The same program, changed in place.
+    """
+    for node in calls(program, aten._assert_tensor_metadata.default):
+        node.graph.erase_node(node)
+    for node in calls(program, *COPIES):
+        if fake_tensor(node).dtype == fake_tensor(node.args[0]).dtype:  # type: ignore[arg-type]
+            replace(node, node.args[0])  # type: ignore[arg-type]
     return finish(program)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import shutil
 import time
 from collections import Counter
@@ -13,6 +15,9 @@ import numpy as np
 from torch import nn
 
 from edge_stickers.convert.export import export_component
+from edge_stickers.convert.passes.constants import fold_constants
+from edge_stickers.convert.passes.decompose import FILLED, decompose
+from edge_stickers.convert.passes.views import drop_copies
 from edge_stickers.convert.targets.base import Artifact, Precision, files_below, require_libraries, total_bytes
 from edge_stickers.errors import ConversionError
 from edge_stickers.spec import Component, ComponentSpec, TensorSpec
@@ -86,18 +91,23 @@ def read_package(package: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpe
 def _convert(module: nn.Module, spec: ComponentSpec, precision: Precision) -> Any:
     import coremltools
 
-    program = export_component(module, spec).run_decompositions({})
+    program = decompose(export_component(module, spec), FILLED).run_decompositions({})
+    program = fold_constants(drop_copies(program))
     try:
-        return coremltools.convert(
-            program,
-            convert_to="mlprogram",
-            minimum_deployment_target=coremltools.target.iOS18,
-            compute_precision=coremltools.precision.FLOAT16 if precision == "fp16" else coremltools.precision.FLOAT32,
-            outputs=[
-                coremltools.TensorType(name=tensor.name, dtype=np.dtype(tensor.dtype).type) for tensor in spec.outputs
-            ],
-            skip_model_load=True,
-        )
+        with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
+            return coremltools.convert(
+                program,
+                convert_to="mlprogram",
+                minimum_deployment_target=coremltools.target.iOS18,
+                compute_precision=coremltools.precision.FLOAT16
+                if precision == "fp16"
+                else coremltools.precision.FLOAT32,
+                outputs=[
+                    coremltools.TensorType(name=tensor.name, dtype=np.dtype(tensor.dtype).type)
+                    for tensor in spec.outputs
+                ],
+                skip_model_load=True,
+            )
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise ConversionError(

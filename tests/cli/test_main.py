@@ -131,10 +131,10 @@ def test_each_error_has_its_code_and_one_line(error, code, words):
 
 
 def test_a_bug_shows_its_traceback_when_asked(call, monkeypatch):
-    def broken(name):
+    def broken(group, context, name):
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(main.importlib, "import_module", broken)
+    monkeypatch.setattr(main.Verbs, "get_command", broken)
     quiet, loud = call("inspect", "x"), call("--debug", "inspect", "x")
     assert quiet.code == loud.code == 70
     assert quiet.err.count("\n") == 1

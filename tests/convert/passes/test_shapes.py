@@ -54,3 +54,10 @@ def test_mean_is_torchs(dims, keepdim):
     got = shapes.mean_dim(x, dims, keepdim)
     assert got.shape == expected.shape
     assert torch.allclose(got, expected, atol=1e-6)
+
+
+def test_filled_tensors_are_torchs():
+    x = torch.randn(2, 3, dtype=torch.float16)
+    assert torch.equal(shapes.filled_like(1.0)(x), torch.ones_like(x))
+    assert torch.equal(shapes.filled_like(0.0)(x, dtype=torch.bool), torch.zeros_like(x, dtype=torch.bool))
+    assert torch.equal(shapes.new_filled(1.0)(x, (1, 5), dtype=torch.int64), x.new_ones((1, 5), dtype=torch.int64))
