@@ -25,6 +25,7 @@ from edge_stickers.animator import default_student
 from edge_stickers.bundle.golden import CASES
 from edge_stickers.bundle.manifest import tensor_entries
 from edge_stickers.bundle.reader import Bundle
+from edge_stickers.convert.targets import target
 from edge_stickers.media import load_still
 from edge_stickers.models.components import component_modules, component_specs
 from edge_stickers.models.pipeline import load_pipeline
@@ -155,14 +156,14 @@ def _stack(folder: Path) -> Alternation:
     """The plain convolutions in PyTorch and in ExecuTorch."""
     tensors = TensorSpec("x", STACK_SHAPE), TensorSpec("y", STACK_SHAPE)
     spec = ComponentSpec("decoder", tensors[:1], tensors[1:])
-    artifact = lower(convolution_stack(), spec, target="executorch", precision="fp32", folder=folder)
+    artifact = target("executorch").lower(convolution_stack(), spec, precision="fp32", folder=folder)
     (folder / "stack.pt").touch()
     plane = {"x": np.random.default_rng(0).standard_normal(STACK_SHAPE, np.float32)}
     entries = tensor_entries(spec.inputs), tensor_entries(spec.outputs)
     contenders = []
     for title, opener, path in (
         (EAGER, "benchmarks.eager:open_program", folder / "stack.pt"),
-        (RUNTIMES["executorch"], runtime("executorch").opener, artifact.files[0]),
+        (RUNTIMES["executorch"], runtime("executorch").opener, folder / artifact.entry),
     ):
         worker = Worker(title, opener)
         session = WorkerSession(worker, Program("stack", path, *entries))

@@ -78,8 +78,8 @@ def _placeholder(program: ExportedProgram, first: fx.Node, value: Tensor) -> fx.
     """A new constant of the program, in front of all its inputs."""
     name = f"folded_{len(program.constants)}"
     with program.graph.inserting_before(first):
-        node = program.graph.placeholder(name)
-    mode = detect_fake_mode(
+        node: fx.Node = program.graph.placeholder(name)
+    mode: Any = detect_fake_mode(
         [n.meta.get("val") for n in program.graph.nodes if n.op == "placeholder" and "val" in n.meta]
     )
     node.meta["val"] = mode.from_tensor(value, static_shapes=True)

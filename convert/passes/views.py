@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import fx
@@ -113,9 +114,9 @@ def _view(node: fx.Node) -> bool:
 def _permute(node: fx.Node) -> bool:
     source: fx.Node = node.args[0]  # type: ignore[assignment]
     rank = len(shape(source))
-    order = [d % rank for d in node.args[1]]  # type: ignore[union-attr]
+    order = [d % rank for d in cast("list[int]", node.args[1])]
     if source.target is PERMUTE:
-        inner = [d % rank for d in source.args[1]]  # type: ignore[union-attr]
+        inner = [d % rank for d in cast("list[int]", source.args[1])]
         replace(node, insert(node, PERMUTE, source.args[0], [inner[d] for d in order]))
         return True
     if source.target is VIEW and len(source.users) == 1:
@@ -138,7 +139,7 @@ def _slice_of_view(node: fx.Node) -> bool:
     if not isinstance(source, fx.Node) or source.target is not VIEW:
         return False
     origin: fx.Node = source.args[0]  # type: ignore[assignment]
-    places = same_dimensions(shape(source), shape(origin), int(dim) % len(shape(source)))  # type: ignore[call-overload]
+    places = same_dimensions(shape(source), shape(origin), cast("int", dim) % len(shape(source)))
     if not places:
         return False
     replace(node, insert(node, VIEW, insert(node, aten.slice.Tensor, origin, places[0], *bounds), shape(node)))
@@ -148,7 +149,7 @@ def _slice_of_view(node: fx.Node) -> bool:
 def _cat_of_views(node: fx.Node) -> bool:
     """A concatenation of views becomes a view of a concatenation, where the tensors behind them can be joined alike."""
     parts: list[fx.Node] = list(node.args[0])  # type: ignore[arg-type]
-    dim = int(node.args[1]) % len(shape(node)) if len(node.args) > 1 else 0  # type: ignore[call-overload]
+    dim = cast("int", node.args[1]) % len(shape(node)) if len(node.args) > 1 else 0
     if any(part.target is not VIEW for part in parts):
         return False
     origins: list[fx.Node] = [part.args[0] for part in parts]  # type: ignore[misc]

@@ -48,16 +48,25 @@ class Artifact:
 class Target(Protocol):
     """A file format, and the library that writes it."""
 
-    name: str
-    """Key in `TARGETS`, and the folder inside a bundle."""
-    extra: str
-    """What to install: `pip install 'edge-stickers[extra]'`."""
-    needs: tuple[str, ...]
-    """Modules that have to be there."""
-    backend: str
-    """What runs the files."""
-    precisions: tuple[Precision, ...]
-    """The first one is the default."""
+    @property
+    def name(self) -> str:
+        """Key in `TARGETS`, and the folder inside a bundle."""
+
+    @property
+    def extra(self) -> str:
+        """What to install: `pip install 'edge-stickers[extra]'`."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Modules that have to be there."""
+
+    @property
+    def backend(self) -> str:
+        """What runs the files."""
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """The first one is the default."""
 
     def lower(self, module: nn.Module, spec: ComponentSpec, *, precision: Precision, folder: Path) -> Artifact:
         """Converts one component.

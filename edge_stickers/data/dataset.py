@@ -60,6 +60,8 @@ class ClipBatch:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """What a clip is before it is drawn; `margin` is the share of the canvas that the sticker takes."""
+
     sticker: Sticker
     motion: Motion
     caption: str
