@@ -6,9 +6,10 @@ from torch.export import ExportedProgram
 
 from edge_stickers.convert.passes.constants import fold_constants
 from edge_stickers.convert.passes.decompose import decompose
+from edge_stickers.convert.passes.masks import simplify_masks
 from edge_stickers.convert.passes.views import simplify_views
 
-__all__ = ["decompose", "fold_constants", "prepare", "simplify_views"]
+__all__ = ["decompose", "fold_constants", "prepare", "simplify_masks", "simplify_views"]
 
 
 def prepare(program: ExportedProgram) -> ExportedProgram:
@@ -20,4 +21,4 @@ def prepare(program: ExportedProgram) -> ExportedProgram:
     Returns:
         A program with the same inputs and outputs.
     """
-    return simplify_views(fold_constants(decompose(program)))
+    return simplify_views(simplify_masks(fold_constants(decompose(program))))

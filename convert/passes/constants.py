@@ -45,7 +45,7 @@ def fold_constants(program: ExportedProgram) -> ExportedProgram:
     Returns:
         The same program, changed in place.
     """
-    values = _given(program)
+    values = held_tensors(program)
     for node in program.graph.nodes:
         if node.op == "call_function" and all(source in values for source in node.all_input_nodes) and _is_tensor(node):
             args, kwargs = (fx.node.map_arg(each, values.__getitem__) for each in (node.args, node.kwargs))
@@ -61,7 +61,7 @@ def fold_constants(program: ExportedProgram) -> ExportedProgram:
     return finish(program)
 
 
-def _given(program: ExportedProgram) -> dict[fx.Node, Tensor]:
+def held_tensors(program: ExportedProgram) -> dict[fx.Node, Tensor]:
     """What the program holds, by placeholder; nothing that it changes while it runs."""
     signature, held = program.graph_signature, {**program.constants, **program.state_dict}
     changed = set(signature.buffers_to_mutate.values())

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
+from torch.export.graph_signature import TensorArgument
 
 from edge_stickers.convert.passes import attention, normalisation, shapes
+from edge_stickers.convert.passes.graph import finish
 from edge_stickers.convert.passes.shared_keys import share_keys
 from edge_stickers.errors import ConversionError
 
@@ -90,4 +92,21 @@ def decompose(
     if inputs is None:
         raise ConversionError("the program has no example inputs; export it with torch.export.export(module, inputs)")
     with torch.no_grad():
-        return torch.export.export(_Rewritten(program, rewrites), inputs[0], strict=False)
+        rewritten = torch.export.export(_Rewritten(program, rewrites), inputs[0], strict=False)
+    return name_inputs(rewritten, program.graph_signature.user_inputs)
+
+
+def name_inputs(program: ExportedProgram, names: Sequence[Any]) -> ExportedProgram:
+    """Gives the inputs of a program these names: some targets take the names of theirs from there."""
+    specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
+    old = [
+        node
+        for node in program.graph.nodes
+        if node.op == "placeholder" and node.name in program.graph_signature.user_inputs
+    ]
+    for node, name in zip(old, names, strict=True):
+        spec = specs[node.name]
+        node._rename(name)
+        node.target = name
+        spec.arg = TensorArgument(name=node.name)
+    return finish(program)

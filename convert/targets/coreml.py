@@ -16,7 +16,8 @@ from torch import nn
 
 from edge_stickers.convert.export import export_component
 from edge_stickers.convert.passes.constants import fold_constants
-from edge_stickers.convert.passes.decompose import FILLED, decompose
+from edge_stickers.convert.passes.decompose import FILLED, decompose, name_inputs
+from edge_stickers.convert.passes.masks import simplify_masks
 from edge_stickers.convert.passes.views import drop_copies
 from edge_stickers.convert.targets.base import Artifact, Precision, files_below, require_libraries, total_bytes
 from edge_stickers.errors import ConversionError
@@ -92,7 +93,8 @@ def _convert(module: nn.Module, spec: ComponentSpec, precision: Precision) -> An
     import coremltools
 
     program = decompose(export_component(module, spec), FILLED).run_decompositions({})
-    program = fold_constants(drop_copies(program))
+    program = simplify_masks(fold_constants(drop_copies(program)))
+    name_inputs(program, [tensor.name for tensor in spec.inputs])
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
             return coremltools.convert(

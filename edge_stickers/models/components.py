@@ -11,6 +11,10 @@ from edge_stickers.models.unet import StickerUNet
 from edge_stickers.spec import Component, ComponentSpec, TensorSpec
 
 
+MASKED = -1e4
+"""Added to the attention's products where there is no token: small enough for nothing, and still a number in fp16."""
+
+
 class TextEncoderComponent(nn.Module):
     """Prompt tokens to the keys and values that all steps use: `input_ids`, `attention_mask` → `context_kv`."""
 
@@ -22,7 +26,12 @@ class TextEncoderComponent(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """(1, T) int64 twice to (1, T, K)."""
-        hidden = self.text_encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        # A mask of four dimensions is used as it stands; from two, transformers makes one with operators that
+        # converters do not know.
+        tokens = attention_mask.shape[1]
+        bias = (1.0 - attention_mask.to(self.null_token.dtype)) * MASKED
+        bias = bias[:, None, None, :].expand(-1, 1, tokens, tokens)
+        hidden = self.text_encoder(input_ids=input_ids, attention_mask=bias).last_hidden_state
         return StickerUNet.project_context(self, hidden, attention_mask)
 
 

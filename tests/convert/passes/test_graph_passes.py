@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from edge_stickers.convert.parity import snr_db
-from edge_stickers.convert.passes import decompose, fold_constants, simplify_views
+from edge_stickers.convert.passes import decompose, fold_constants, simplify_masks, simplify_views
 from edge_stickers.convert.passes.views import merged_dimensions, same_dimensions
 
 aten = torch.ops.aten
@@ -57,6 +57,10 @@ def test_decompose_leaves_no_norm_and_no_chunk(block):
     module, inputs, program = block
     assert not count(program).keys() & {aten.group_norm.default, aten.chunk.default, aten.unsqueeze.default}
     assert same(program, module, *inputs)
+
+
+def test_decompose_keeps_the_names_of_the_inputs(block):
+    assert list(block[2].graph_signature.user_inputs) == ["x", "embedding"]
 
 
 def test_decompose_leaves_the_original_alone(block):
@@ -170,4 +174,28 @@ def test_keys_repeated_for_the_frames_of_one_clip_are_shared(clips):
     program = decompose(exported(function, *inputs))
     products = [node.meta["val"].shape for node in program.graph.nodes if node.target is aten.bmm.default]
     assert products[0] == ((heads, frames * 5, 7) if clips == 1 else (clips * frames * heads, 5, 7))
+    assert same(program, function, *inputs)
+
+
+def test_an_index_that_picks_everything_in_order_is_a_view():
+    rows, columns = torch.arange(3)[:, None], torch.arange(4)
+
+    def function(x):
+        return x[rows, columns].reshape(1, 3, 4) * x[rows, columns.flip(0)]
+
+    inputs = (torch.randn(3, 4),)
+    program = simplify_masks(fold_constants(exported(function, *inputs)))
+    assert count(program)[aten.index.Tensor] == 1
+    assert same(program, function, *inputs)
+
+
+def test_conjunctions_with_what_is_always_true_go():
+    always, sometimes = torch.ones(3, 1, dtype=torch.bool), torch.tensor([[True], [False], [True]])
+
+    def function(x):
+        return (always & (x > 0)).float() + (sometimes & (x > 0)).float() + ((x[:1] > 0) & always).float()
+
+    inputs = (torch.randn(3, 4),)
+    program = simplify_masks(fold_constants(exported(function, *inputs)))
+    assert count(program)[aten.__and__.Tensor] == 1
     assert same(program, function, *inputs)
