@@ -53,3 +53,30 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
         bias = (attn_mask.to(query.dtype) - 1.0) * -MASKED if attn_mask.dtype == torch.bool else attn_mask
         products = (products.reshape(*lead, queries, keys) + bias).reshape(batch, queries, keys)
     return torch.bmm(torch.softmax(products, dim=-1), v).reshape(*lead, queries, out_width)
+
+
+def unscaled_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
+                       dropout_p: float = 0.0, is_causal: bool = False, *, scale: float | None = None,
+                       enable_gqa: bool = False) -> Tensor:  # fmt: skip
+    """The same operator with its own scale, 1 / sqrt(D), the rest of another scale being put on the query.
+
+    Core ML's attention has no scale of its own: with one, coremltools takes the operator apart.
+
+    Args:
+        query: (..., Q, D).
+        key: (..., K, D).
+        value: (..., K, E).
+        attn_mask: as the operator has it.
+        dropout_p: as the operator has it.
+        is_causal: as the operator has it.
+        scale: what the products are multiplied by; 1 / sqrt(D) where None.
+        enable_gqa: as the operator has it.
+
+    Returns:
+        (..., Q, E).
+    """
+    rest = 1.0 if scale is None else scale * math.sqrt(query.shape[-1])
+    query = query if math.isclose(rest, 1.0, rel_tol=1e-6) else query * rest
+    return torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask, dropout_p, is_causal, enable_gqa=enable_gqa
+    )

@@ -26,6 +26,12 @@ FILLED: dict[Any, Callable[..., Any]] = {
 }
 """Constants that are written as if they depended on another tensor."""
 
+NATIVE: dict[Any, Callable[..., Any]] = {
+    aten.scaled_dot_product_attention.default: attention.unscaled_attention,
+    **FILLED,
+}
+"""For backends that have norms and attention of their own."""
+
 REWRITES: dict[Any, Callable[..., Any]] = {
     aten.group_norm.default: normalisation.group_norm,
     aten.layer_norm.default: normalisation.layer_norm,

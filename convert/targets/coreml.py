@@ -16,7 +16,7 @@ from torch import nn
 
 from edge_stickers.convert.export import export_component
 from edge_stickers.convert.passes.constants import fold_constants
-from edge_stickers.convert.passes.decompose import FILLED, decompose, name_inputs
+from edge_stickers.convert.passes.decompose import NATIVE, decompose, name_inputs
 from edge_stickers.convert.passes.masks import simplify_masks
 from edge_stickers.convert.passes.views import drop_copies
 from edge_stickers.convert.targets.base import Artifact, Precision, files_below, require_libraries, total_bytes
@@ -92,7 +92,7 @@ def read_package(package: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpe
 def _convert(module: nn.Module, spec: ComponentSpec, precision: Precision) -> Any:
     import coremltools
 
-    program = decompose(export_component(module, spec), FILLED).run_decompositions({})
+    program = decompose(export_component(module, spec), NATIVE).run_decompositions({})
     program = simplify_masks(fold_constants(drop_copies(program)))
     name_inputs(program, [tensor.name for tensor in spec.inputs])
     try:

@@ -16,6 +16,8 @@ from edge_stickers.convert.targets import TARGETS, target
 from edge_stickers.convert.targets.coreml import read_package
 from edge_stickers.errors import InputError, MissingDependencyError
 from edge_stickers.models.components import component_modules, component_specs
+from edge_stickers.models.layers import StillAttention, TextAttention
+from edge_stickers.models.temporal import TemporalAttention
 
 FLOOR_DB = 60.0
 SMALL = ("text_encoder", "image_encoder", "decoder")
@@ -123,9 +125,11 @@ def test_the_denoiser_in_onnx(artifacts, tiny_pipeline):
 
 
 @pytest.mark.slow
-def test_the_denoiser_in_coreml_has_attention_in_one_operator(artifacts):
+def test_the_denoiser_in_coreml_keeps_every_attention_whole(artifacts, tiny_pipeline):
+    kinds = (StillAttention, TextAttention, TemporalAttention)
+    attentions = sum(isinstance(module, kinds) for module in tiny_pipeline.unet.modules())
     _, (artifact,) = artifacts("coreml", ("unet",))
-    assert artifact.operators["scaled_dot_product_attention"] == 9 + 0
+    assert artifact.operators["scaled_dot_product_attention"] == attentions
     assert "softmax" not in artifact.operators
 
 
