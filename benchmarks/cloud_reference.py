@@ -86,7 +86,7 @@ def measure(call: Callable[[], object], *, name: str, runs: int, rate: float | N
     return Timing(name, median, min(seconds), max(seconds), runs, gflop, reached / rate if rate else 1.0)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def run(
     name: str, *, steps: int, runs: int, device: torch.device, dtype: torch.dtype, compile_unet: bool
 ) -> dict[str, Any]:

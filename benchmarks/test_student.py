@@ -63,7 +63,7 @@ def gflop() -> Mapping[str, float]:
     pipeline = load_pipeline(default_student())
     specs, counts = component_specs(pipeline), {}
     for name, module in component_modules(pipeline).items():
-        with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
             module(*specs[name].example())
         counts[name] = counter.get_total_flops() / 1e9
     return counts

@@ -10,7 +10,6 @@ from edge_stickers.models.pipeline import StickerPipeline
 from edge_stickers.models.unet import StickerUNet
 from edge_stickers.spec import Component, ComponentSpec, TensorSpec
 
-
 MASKED = -1e4
 """Added to the attention's products where there is no token: small enough for nothing, and still a number in fp16."""
 
