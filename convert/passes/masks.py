@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, fx
@@ -28,9 +29,10 @@ def simplify_masks(program: ExportedProgram) -> ExportedProgram:
         if _picks_all(node, held):
             replace(node, insert(node, aten.reshape.default, node.args[0], shape(node)))
     for node in calls(program, aten.__and__.Tensor, aten.bitwise_and.Tensor, aten.logical_and.default):
-        for one, other in (node.args, node.args[::-1]):
+        pair = cast("tuple[fx.Node, fx.Node]", node.args)
+        for one, other in (pair, pair[::-1]):
             if one in held and held[one].dtype == torch.bool and bool(held[one].all()):
-                kept: fx.Node = other  # type: ignore[assignment]
+                kept = other
                 replace(
                     node, kept if shape(kept) == shape(node) else insert(node, aten.expand.default, kept, shape(node))
                 )
