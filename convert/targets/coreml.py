@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import shutil
 import time
@@ -92,7 +93,8 @@ def read_package(package: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpe
 def _convert(module: nn.Module, spec: ComponentSpec, precision: Precision) -> Any:
     import coremltools
 
-    program = decompose(export_component(module, spec), NATIVE).run_decompositions({})
+    # coremltools folds arithmetic into the weights that it is handed, in place: it gets its own.
+    program = decompose(export_component(copy.deepcopy(module), spec), NATIVE).run_decompositions({})
     program = simplify_masks(fold_constants(drop_copies(program)))
     name_inputs(program, [tensor.name for tensor in spec.inputs])
     try:

@@ -60,7 +60,7 @@ class StagePlan:
         return asdict(self)
 
 
-AUTOENCODER_PLAN = StagePlan(steps=6000, batch_size=16, learning_rate=1e-3)
+AUTOENCODER_PLAN = StagePlan(steps=6000, batch_size=16, learning_rate=2e-3)
 """The default student's autoencoder: 96,000 crops of 128 pixels."""
-DENOISER_PLAN = StagePlan(steps=6250, batch_size=8, learning_rate=8e-4, warmup_steps=300)
+DENOISER_PLAN = StagePlan(steps=12_500, batch_size=4, learning_rate=1e-3, ema_decay=0.998)
 """The default student's denoiser: 50,000 clips."""

@@ -160,3 +160,12 @@ def test_importing_the_package_imports_no_vendor_and_no_torch():
     code = "import sys, edge_stickers.convert; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(done.stdout.split()) & {"torch", "numpy", "executorch", "coremltools", "onnx"}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_converting_leaves_the_model_as_it_was(tiny_pipeline, tmp_path, name):
+    tiny_pipeline.vae.latents_mean.fill_(0.25)
+    before = {key: value.clone() for key, value in tiny_pipeline.vae.state_dict().items()}
+    convert(tiny_pipeline, targets=[name], components=["image_encoder"], folder=tmp_path)
+    for key, value in tiny_pipeline.vae.state_dict().items():
+        assert torch.equal(value, before[key]), key
