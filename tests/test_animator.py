@@ -39,7 +39,7 @@ def test_a_bundle_gives_the_clip_of_its_model(model, bundle):
     assert np.abs(ours.frames.astype(int) - theirs.frames).max() <= 1
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"steps": 2}, {"motion": 0.0}, {"prompt": "the rocket spins"}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"steps": 2}, {"prompt": "the rocket spins"}])
 def test_every_option_matters(model, change):
     first = model.animate(STILL, **({"prompt": "the cat hops", "seed": 0} | {}))
     again = model.animate(STILL, **({"prompt": "the cat hops", "seed": 0} | {}))
