@@ -37,8 +37,11 @@ demo: $(STAMP)
 	@echo
 	@echo "look at build/demo.webp (open it in a browser) and build/bundle/report.html"
 
+# The conformance suite gets a process of its own: other tests replace a runtime for their whole session.
+CONFORMANCE := tests/runtimes/test_conformance.py
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(CONFORMANCE)
+	$(BIN)/python -m pytest --ignore=$(CONFORMANCE)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
