@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from edge_stickers.errors import InputError
 
 DEFAULT_STEPS = 4
-"""What the student was distilled for."""
+"""Steps where the caller names none; the student is trained for any number."""
 DEFAULT_MOTION = 0.5
 """Motion strength where the caller names none, 0..1."""
 

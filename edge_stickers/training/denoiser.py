@@ -18,6 +18,7 @@ from edge_stickers.models.autoencoder import StickerAutoencoder
 from edge_stickers.models.layers import StillAttention, head_corners
 from edge_stickers.models.text import tokenize
 from edge_stickers.models.unet import StickerUNet
+from edge_stickers.sampling.sampler import DEFAULT_STEPS, sample
 from edge_stickers.sampling.schedule import TRAIN_TIMESTEPS, add_noise, rows
 from edge_stickers.training.latents import LatentBatch, LatentCache
 from edge_stickers.training.objectives import flow_loss, place_loss
@@ -136,8 +137,12 @@ class DenoiserStage:
             latent = self.vae.encode(still[None])
             noise = torch.randn((len(frames), *latent.shape[1:]), generator=torch.Generator().manual_seed(0)).to(device)
             strength = torch.tensor([motion.amplitude], device=device)
-            x = noise
-            for row in rows(4):
-                x = row.a * x + row.b * model(x, torch.tensor([row.timestep], device=device), context, latent, strength)
-            rows_ += [frames, self.vae.decode(x)]
+
+            def predict(
+                _: int, x: Tensor, timestep: float, context: Tensor = context, latent: Tensor = latent
+            ) -> Tensor:
+                out: Tensor = model(x, torch.tensor([timestep], device=device), context, latent, strength)  # noqa: B023
+                return out
+
+            rows_ += [frames, self.vae.decode(sample(predict, noise, rows(DEFAULT_STEPS)))]
         save_rows([torch.nn.functional.avg_pool2d(row, 2) for row in rows_], path)

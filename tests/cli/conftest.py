@@ -67,3 +67,12 @@ def bundle_copy(tiny_bundle, tmp_path):
 def cat():
     """A still."""
     return CAT
+
+
+@pytest.fixture
+def few(cat, tmp_path):
+    """A folder with one sticker."""
+    folder = tmp_path / "few"
+    folder.mkdir()
+    (folder / "cat.svg").write_bytes(cat.read_bytes())
+    return folder

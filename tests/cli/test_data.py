@@ -4,19 +4,8 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from edge_stickers.data import rasters
 from edge_stickers.data import stickers as stickers_module
-
-
-@pytest.fixture
-def few(cat, tmp_path):
-    """A folder with one sticker."""
-    folder = tmp_path / "few"
-    folder.mkdir()
-    (folder / "cat.svg").write_bytes(cat.read_bytes())
-    return folder
 
 
 def test_fetch_says_where_and_under_which_licence(call, few, monkeypatch):

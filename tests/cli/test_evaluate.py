@@ -5,18 +5,8 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pytest
 
 from edge_stickers.cli.evaluate import _animate_with, _rebuilt
-
-
-@pytest.fixture
-def few(cat, tmp_path):
-    """A folder with one sticker, and caches in a place of our own."""
-    folder = tmp_path / "few"
-    folder.mkdir()
-    (folder / "cat.svg").write_bytes(cat.read_bytes())
-    return folder
 
 
 def test_it_reports_as_json_markdown_and_a_sheet(call, few, tiny_model, tmp_path, monkeypatch):
