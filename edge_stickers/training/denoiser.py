@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from edge_stickers.config import FRAMES
 from edge_stickers.data.dataset import ClipSource
 from edge_stickers.models.autoencoder import StickerAutoencoder
 from edge_stickers.models.layers import StillAttention, head_corners
@@ -127,22 +128,23 @@ class DenoiserStage:
 
     def sample(self, model: Any, path: Path) -> None:
         """Held-out clips: the real frames above the generated ones."""
-        device = next(model.parameters()).device
-        clips = self.held_out.batch(range(6), device=device)
-        rows_: list[Tensor] = []
+        clips = self.held_out.batch(range(6), device=next(model.parameters()).device)
+        pictures: list[Tensor] = []
         for still, frames, text, motion in zip(clips.stills, clips.frames, clips.captions, clips.motions, strict=True):
-            ids, mask = (torch.tensor([v], device=device) for v in tokenize(self.tokenizer, text))
-            hidden = self.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-            context = model.project_context(hidden, mask)
-            latent = self.vae.encode(still[None])
-            noise = torch.randn((len(frames), *latent.shape[1:]), generator=torch.Generator().manual_seed(0)).to(device)
-            strength = torch.tensor([motion.amplitude], device=device)
+            pictures += [frames, self._animate(model, still, text, motion.amplitude)]
+        save_rows([torch.nn.functional.avg_pool2d(row, 2) for row in pictures], path)
 
-            def predict(
-                _: int, x: Tensor, timestep: float, context: Tensor = context, latent: Tensor = latent
-            ) -> Tensor:
-                out: Tensor = model(x, torch.tensor([timestep], device=device), context, latent, strength)  # noqa: B023
-                return out
+    def _animate(self, model: Any, still: Tensor, text: str, amplitude: float) -> Tensor:
+        """(4, H, W) and a sentence to (F, 4, H, W), always from the same noise."""
+        device = still.device
+        ids, mask = (torch.tensor([values], device=device) for values in tokenize(self.tokenizer, text))
+        hidden = self.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        context = model.project_context(hidden, mask)
+        latent, strength = self.vae.encode(still[None]), torch.tensor([amplitude], device=device)
 
-            rows_ += [frames, self.vae.decode(sample(predict, noise, rows(DEFAULT_STEPS)))]
-        save_rows([torch.nn.functional.avg_pool2d(row, 2) for row in rows_], path)
+        def predict(_: int, x: Tensor, timestep: float) -> Tensor:
+            out: Tensor = model(x, torch.tensor([timestep], device=device), context, latent, strength)
+            return out
+
+        noise = torch.randn((FRAMES, *latent.shape[1:]), generator=torch.Generator().manual_seed(0)).to(device)
+        return self.vae.decode(sample(predict, noise, rows(DEFAULT_STEPS)))
