@@ -65,6 +65,12 @@ class UNetConfig:
     """Heads that look at the still."""
     still_head_dim: int = 32
     """Channels of each of these heads."""
+    field_width: int = 256
+    """Width of the layers that turn text and strength into the motion field."""
+    field_harmonics: int = 4
+    """Half waves of the motion field along each axis of the canvas; they let a sticker bend."""
+    read_channels: int = 12
+    """Channels that are read of the still along the motion field."""
     norm_groups: int = 8
     """Groups of every group normalisation."""
     frames: int = FRAMES

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edge_stickers.training.plan import StagePlan
     from edge_stickers.training.student import StageName
 
+STAGES = ("autoencoder", "motion", "denoiser")
 EXAMPLES = """\b
 Examples:
   edge-stickers train student -o runs/student
@@ -54,7 +55,7 @@ OPTIONS: Sequence[Callable[[Callable[..., Any]], Callable[..., Any]]] = (
 
 @click.group("train", epilog=EXAMPLES)
 def command() -> None:
-    """Train a student: its autoencoder, its denoiser, or both one after the other."""
+    """Train a student: its autoencoder, its motion field, its denoiser, or all one after the other."""
 
 
 def _stage(name: str, stages: tuple[StageName, ...], help_text: str) -> None:
@@ -75,8 +76,9 @@ def _stage(name: str, stages: tuple[StageName, ...], help_text: str) -> None:
 
 
 _stage("autoencoder", ("autoencoder",), "Train the autoencoder: stickers to latents and back.")
+_stage("motion", ("motion",), "Train the motion field of the denoiser, from sentences alone.")
 _stage("denoiser", ("denoiser",), "Train the denoiser; OUTPUT has an autoencoder already, or --init names one.")
-_stage("student", ("autoencoder", "denoiser"), "Train autoencoder and denoiser, one after the other.")
+_stage("student", ("autoencoder", "motion", "denoiser"), "Train all stages, one after the other.")
 
 
 def _train(
@@ -92,14 +94,18 @@ def _train(
     **changes: float | None,
 ) -> Path:
     from edge_stickers.config import preset
-    from edge_stickers.training.plan import AUTOENCODER_PLAN, DENOISER_PLAN
+    from edge_stickers.training.plan import AUTOENCODER_PLAN, DENOISER_PLAN, MOTION_PLAN
 
     preset(preset_name)
     asked = _read_plan(plan) if plan is not None else {}
     given = {name: value for name, value in changes.items() if value is not None}
     plans = {
         name: _changed(name, default, {**asked.get(name, {}), **given})
-        for name, default in (("autoencoder", AUTOENCODER_PLAN), ("denoiser", DENOISER_PLAN))
+        for name, default in (
+            ("autoencoder", AUTOENCODER_PLAN),
+            ("motion", MOTION_PLAN),
+            ("denoiser", DENOISER_PLAN),
+        )
     }
     count = clips if clips is not None else asked.get("clips")
     limited: dict[str, Any] = {} if count is None else {"clips": count}
@@ -111,6 +117,7 @@ def _train(
         stickers=stickers,
         preset_name=preset_name,
         autoencoder_plan=plans["autoencoder"],
+        motion_plan=plans["motion"],
         denoiser_plan=plans["denoiser"],
         init=init,
         stages=stages,
@@ -130,9 +137,9 @@ def _read_plan(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read ({error.strerror}); {example}; check the path") from None
     except ValueError as error:
         raise InputError(f"{path} is no JSON ({error}); {example}") from None
-    if not isinstance(value, dict) or not {"autoencoder", "denoiser", "clips"} & value.keys():
-        raise InputError(f"{path} names neither autoencoder, denoiser nor clips; {example}")
-    for stage in ("autoencoder", "denoiser"):
+    if not isinstance(value, dict) or not {*STAGES, "clips"} & value.keys():
+        raise InputError(f"{path} names none of {', '.join(STAGES)} and clips; {example}")
+    for stage in STAGES:
         if not isinstance(value.get(stage, {}), dict):
             raise InputError(f"{path}: {stage} is a {type(value[stage]).__name__}; {example}")
     if not isinstance(value.get("clips", 1), int):

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from edge_stickers.data.families import FAMILIES, Motion
-from edge_stickers.data.phrasings import HELD_OUT, SIDE, TO, TRAIN
+from edge_stickers.data.phrasings import BASE, GERUND, HELD_OUT, SIDE, THIRD, TO, TRAIN, VERBS, gerund, third_person
 
 Phrasings = Literal["train", "held_out"]
 
@@ -33,8 +33,7 @@ def caption(motion: Motion, sticker_name: str, rng: np.random.Generator, phrasin
         At most 20 words. A direction is always said where the motion has one; speed is said where it repeats
         within the clip, and only there; strength is said at times.
     """
-    table = TRAIN if phrasings == "train" else HELD_OUT
-    phrase = _pick(rng, table[motion.family])
+    phrase = _pick(rng, HELD_OUT[motion.family]) if phrasings == "held_out" else _train_phrase(motion.family, rng)
     direction = motion.direction or ""
     to = _pick(rng, TO[direction]) if direction else ""
     how = _strength(motion, rng) + _speed(motion, rng)
@@ -45,6 +44,17 @@ def caption(motion: Motion, sticker_name: str, rng: np.random.Generator, phrasin
     if rng.random() < 0.3:
         text = text[0].upper() + text[1:]
     return text + "." if rng.random() < 0.25 else text
+
+
+def _train_phrase(family: str, rng: np.random.Generator) -> str:
+    """A phrasing of the table, or a verb in one of the ways in which any verb can be put."""
+    if rng.random() < 0.5:
+        return _pick(rng, TRAIN[family])
+    verb = _pick(rng, VERBS[family])
+    forms = ((BASE, verb), (THIRD, third_person(verb)), (GERUND, gerund(verb)))
+    wrappers, inflected = forms[int(rng.integers(len(forms)))]
+    phrase = _pick(rng, wrappers).replace("{verb}", inflected)
+    return _pick(rng, TRAIN[family]) if phrase in HELD_OUT[family] else phrase
 
 
 def _subject(name: str, rng: np.random.Generator) -> str:

@@ -178,15 +178,20 @@ class ClipSource:
         figure = figures[int(rng.integers(len(figures)))]
         return figure[int(rng.integers(len(figure)))]
 
-    def plan(self, index: int) -> Plan:
-        """What clip number `index` is, before it is drawn: its sticker, motion, sentence and margin."""
+    def plan(self, index: int, *, telling: int = 0) -> Plan:
+        """What clip number `index` is, before it is drawn.
+
+        Args:
+            index: Any number from 0.
+            telling: Another number tells the same clip in another sentence.
+        """
         rng = np.random.default_rng([self.seed, index, 0])
         chance = rng.random()
         # Faces and hands alone can make the motions of parts: they come more often than their number says.
         few = self._faces if chance < FACES else self._hands if chance < FACES + HANDS else []
         sticker = self._draw_sticker(rng, few or self.figures)
         motion = sample_motion(rng, self.rasters.parts(sticker.key))
-        text = caption(motion, sticker.name, rng, self.phrasings)
         low, high = self.margins
         margin = float(rng.uniform(low, high))
+        text = caption(motion, sticker.name, np.random.default_rng([self.seed, index, 2, telling]), self.phrasings)
         return Plan(sticker, motion, text, margin)

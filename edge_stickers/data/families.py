@@ -46,9 +46,9 @@ FAMILIES: dict[str, Family] = {
     "blink": Family("part", max_cycles=2, has_amplitude=False, part="eyes", weight=4.0),
     "talk": Family("part", max_cycles=2, part="mouth", weight=4.0),
     "wave": Family("part", max_cycles=2, part="hand", weight=20.0),
-    "hearts": Family("effect", weight=0.7),
-    "sparkles": Family("effect", weight=0.7),
-    "tears": Family("effect", part="eyes", weight=1.5),
+    "hearts": Family("effect", weight=1.6),
+    "sparkles": Family("effect", weight=1.6),
+    "tears": Family("effect", part="eyes", weight=2.5),
     "still": Family("still", has_amplitude=False, weight=0.5),
 }
 RIGID: tuple[str, ...] = tuple(name for name, family in FAMILIES.items() if family.kind == "rigid")

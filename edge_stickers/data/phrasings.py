@@ -6,6 +6,8 @@ alone are never trained on. No phrasing speaks of speed, repetition or strength:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 TO = {
     "left": ("to the left", "left", "leftwards", "toward the left"),
     "right": ("to the right", "right", "rightwards", "toward the right"),
@@ -37,6 +39,20 @@ TRAIN: dict[str, tuple[str, ...]] = {
         "move {to}",
         "{name} travels {to}",
         "{name} heads {to}, then comes back",
+        "{name} creeps {to} and back",
+        "shift {to} and return",
+        "{name} takes a trip {to}",
+        "{name} rolls along {to}, then back",
+        "{name} is moving {to}",
+        "push {name} {to}",
+        "{name} darts {to} and comes home",
+        "slide {name} {to}",
+        "{name} walks {to} and walks back",
+        "{name} flies {to} and returns",
+        "gliding {to} and back again",
+        "{name} strolls {to} and turns back",
+        "have {name} go {to}",
+        "{name} sails {to}",
     ),
     "hop": (
         "{name} hops",
@@ -51,6 +67,20 @@ TRAIN: dict[str, tuple[str, ...]] = {
         "bounce",
         "jump for joy",
         "{name} jumps",
+        "{name} hops on the spot",
+        "{name} jumps for joy",
+        "{name} bounces like a ball",
+        "a little leap",
+        "{name} skips up into the air",
+        "have {name} jump up",
+        "{name} is hopping",
+        "{name} is jumping with joy",
+        "leaping up and landing again",
+        "{name} pops up and drops back",
+        "a bounce",
+        "{name} does a jump",
+        "{name} goes boing",
+        "{name} vaults upward and lands",
     ),
     "sway": (
         "{name} sways from side to side",
@@ -65,6 +95,20 @@ TRAIN: dict[str, tuple[str, ...]] = {
         "sway",
         "{name} is dancing from side to side",
         "{name} rocks back and forth",
+        "{name} swings from side to side",
+        "a gentle sway",
+        "{name} tips left and then right",
+        "have {name} sway",
+        "{name} is rocking",
+        "{name} moves like a metronome",
+        "swinging to and fro",
+        "{name} rocks like a boat",
+        "{name} dances",
+        "{name} leans one way and then the other way",
+        "dancing left and right",
+        "{name} waves its whole body from side to side",
+        "swing",
+        "{name} rolls from side to side like a ship",
     ),
     "spin": (
         "{name} spins {to}",
@@ -79,6 +123,20 @@ TRAIN: dict[str, tuple[str, ...]] = {
         "{name} goes round {to}",
         "rotating {to} like a wheel",
         "{name} is spinning around {to}",
+        "{name} makes one turn {to}",
+        "turning {to} like a wheel",
+        "{name} pirouettes {to}",
+        "have {name} turn {to}",
+        "a rotation {to}",
+        "{name} rolls over {to}",
+        "{name} is rotating {to}",
+        "whirl {to}",
+        "rotate {name} {to}",
+        "{name} cartwheels {to}",
+        "{name} turns around in a circle {to}",
+        "{name} circles {to}",
+        "a whole turn {to}",
+        "turn {name} {to} once around",
     ),
     "pulse": (
         "{name} pulses",
@@ -93,6 +151,20 @@ TRAIN: dict[str, tuple[str, ...]] = {
         "pulse",
         "{name} zooms in and out",
         "{name} is breathing in and out",
+        "{name} expands and contracts",
+        "{name} throbs like a heart",
+        "{name} inflates and deflates",
+        "have {name} pulse",
+        "{name} becomes larger and then smaller",
+        "a heartbeat",
+        "{name} puffs up and shrinks",
+        "zooming in and out",
+        "{name} swells up",
+        "scale {name} up and down",
+        "{name} is growing and shrinking",
+        "throbbing",
+        "{name} breathes",
+        "{name} gets big and then small",
     ),
     "shiver": (
         "{name} shivers",
@@ -107,6 +179,20 @@ TRAIN: dict[str, tuple[str, ...]] = {
         "shiver",
         "{name} quivers in place",
         "vibrating like a phone",
+        "{name} is shivering",
+        "{name} shakes all over",
+        "a shiver",
+        "{name} trembles with fear",
+        "have {name} shiver",
+        "{name} is vibrating",
+        "{name} quakes",
+        "{name} buzzes",
+        "shuddering",
+        "{name} rattles",
+        "{name} is nervous and trembling",
+        "{name} shakes from the cold",
+        "quivering",
+        "{name} twitches",
     ),
     "flip": (
         "{name} flips around to show its back",
@@ -121,6 +207,20 @@ TRAIN: dict[str, tuple[str, ...]] = {
         "flip",
         "{name} turns about its vertical axis",
         "{name} flips to its mirror image and back",
+        "{name} flips",
+        "{name} shows its back side",
+        "a flip",
+        "{name} turns around to show the back",
+        "have {name} flip over",
+        "{name} rotates like a revolving door",
+        "turn {name} over like a page",
+        "{name} does a half turn and comes round",
+        "flip {name} around",
+        "{name} is turning its back",
+        "mirror {name} and back",
+        "{name} swivels like a door",
+        "flipping like a pancake",
+        "{name} turns like a sign in the wind",
     ),
     "fall": (
         "{name} falls over to the {side}",
@@ -135,6 +235,20 @@ TRAIN: dict[str, tuple[str, ...]] = {
         "{name} tumbles to the {side} and recovers",
         "{name} collapses to the {side} and rises",
         "{name} is tipping over to the {side}",
+        "{name} falls {side}",
+        "{name} lies down on the {side} and gets back up",
+        "have {name} topple over to the {side}",
+        "a fall to the {side}",
+        "{name} tumbles over {side} and stands up",
+        "{name} trips and falls to the {side}",
+        "{name} loses its balance and tips to the {side}",
+        "tip {name} over to the {side}",
+        "{name} is toppling over to the {side}",
+        "falls flat on the {side} and rises",
+        "{name} tilts over to the {side} until it falls",
+        "{name} slumps over to the {side}",
+        "knock {name} over to the {side}",
+        "collapsing to the {side}",
     ),
     "jelly": (
         "{name} wobbles like jelly",
@@ -149,6 +263,20 @@ TRAIN: dict[str, tuple[str, ...]] = {
         "wobble",
         "{name} ripples",
         "{name} wiggles its body",
+        "{name} wobbles like a pudding",
+        "{name} is made of rubber",
+        "have {name} wiggle",
+        "a wobble",
+        "{name} wriggles",
+        "{name} is wiggling",
+        "{name} wobbles and bends",
+        "rippling like water",
+        "{name} squirms",
+        "{name} is jiggly",
+        "wiggling its body",
+        "{name} undulates",
+        "{name} shimmies like jelly",
+        "bending and flexing",
     ),
     "blink": (
         "{name} blinks",
@@ -163,6 +291,20 @@ TRAIN: dict[str, tuple[str, ...]] = {
         "blink",
         "eyes closing and opening",
         "{name} flutters its eyes",
+        "{name} blinks both eyes",
+        "a blink",
+        "have {name} close its eyes",
+        "{name} closes both eyes for a moment",
+        "{name} opens its eyes and closes them again",
+        "eyes shut and open",
+        "{name} is batting its eyelids",
+        "{name} winks with both eyes",
+        "closing its eyes",
+        "{name} lowers its eyelids and looks up",
+        "its eyes are blinking",
+        "{name} squeezes its eyes shut and opens them",
+        "opening and closing its eyes",
+        "{name} blinks sleepily",
     ),
     "talk": (
         "{name} talks",
@@ -177,6 +319,20 @@ TRAIN: dict[str, tuple[str, ...]] = {
         "talk",
         "mouth moving",
         "{name} speaks",
+        "{name} opens and closes its mouth",
+        "{name} is saying something",
+        "have {name} say something",
+        "{name} chatters",
+        "chatting",
+        "{name} moves its lips",
+        "{name} says hello",
+        "{name} gives a speech",
+        "speaking",
+        "{name} babbles",
+        "{name} sings",
+        "its mouth is moving",
+        "{name} mumbles",
+        "{name} calls out",
     ),
     "wave": (
         "{name} waves",
@@ -191,6 +347,18 @@ TRAIN: dict[str, tuple[str, ...]] = {
         "wave",
         "waving goodbye",
         "{name} greets with a wave",
+        "{name} waves at you",
+        "a wave",
+        "have {name} wave its hand",
+        "{name} waves its hand",
+        "{name} greets you",
+        "{name} moves its hand from side to side",
+        "waving at someone",
+        "{name} waves to say hello",
+        "{name} raises a hand and waves",
+        "hand waving",
+        "{name} says goodbye",
+        "greeting with a wave",
     ),
     "hearts": (
         "{name} with hearts floating up",
@@ -205,6 +373,18 @@ TRAIN: dict[str, tuple[str, ...]] = {
         "{name} surrounded by hearts",
         "red hearts rising",
         "{name} feels love",
+        "{name} sends out hearts",
+        "a shower of hearts",
+        "have hearts rise above {name}",
+        "red hearts drift up",
+        "hearts coming out of {name}",
+        "{name} loves you",
+        "hearts and love",
+        "hearts pop up around {name}",
+        "lovely hearts float by",
+        "{name} with floating hearts",
+        "love is in the air",
+        "hearts rising",
     ),
     "sparkles": (
         "{name} sparkles",
@@ -219,6 +399,17 @@ TRAIN: dict[str, tuple[str, ...]] = {
         "{name} surrounded by sparkles",
         "glittering like gold",
         "{name} shines with sparkles",
+        "sparkles shine around {name}",
+        "have {name} sparkle",
+        "{name} is sparkling",
+        "bright sparkles",
+        "{name} glows with sparkles",
+        "shining like gold",
+        "{name} shimmers",
+        "little stars appear",
+        "a magic sparkle",
+        "{name} is brand new and shiny",
+        "glitter on {name}",
     ),
     "tears": (
         "{name} cries",
@@ -233,6 +424,20 @@ TRAIN: dict[str, tuple[str, ...]] = {
         "{name} with falling tears",
         "teardrops falling",
         "{name} bursts into tears",
+        "{name} is weeping",
+        "{name} starts to cry",
+        "tears come from its eyes",
+        "have {name} shed tears",
+        "sad and crying",
+        "{name} cries its eyes out",
+        "tears drop from its eyes",
+        "{name} is so sad that it cries",
+        "falling tears",
+        "{name} drips tears",
+        "crying with sadness",
+        "tears stream down",
+        "a sad cry",
+        "{name} wells up with tears",
     ),
     "still": (
         "{name} stays still",
@@ -247,8 +452,49 @@ TRAIN: dict[str, tuple[str, ...]] = {
         "still",
         "{name} rests",
         "nothing happens",
+        "{name} stands still",
+        "no movement at all",
+        "{name} does nothing",
+        "have {name} stay put",
+        "{name} sits still",
+        "freeze",
+        "{name} stays where it is",
+        "{name} is at rest",
+        "hold still",
+        "{name} waits without moving",
+        "a still picture",
+        "{name} is motionless",
+        "do not move",
+        "{name} just stays there",
     ),
 }
+VERBS: dict[str, tuple[str, ...]] = {
+    "travel": ("move {to}", "go {to}", "slide {to}", "drift {to}", "glide {to}", "travel {to}", "fly {to}", "walk {to}"),
+    "hop": ("hop", "jump", "bounce", "leap", "skip", "jump up", "bounce up and down", "jump into the air"),
+    "sway": ("sway", "rock", "swing", "sway from side to side", "rock to and fro", "lean left and right", "dance"),
+    "spin": ("spin {to}", "turn {to}", "rotate {to}", "twirl {to}", "whirl {to}", "go round {to}", "turn around {to}"),
+    "pulse": ("pulse", "throb", "grow and shrink", "swell", "breathe", "expand and contract", "get bigger and smaller"),
+    "shiver": ("shiver", "tremble", "shake", "shudder", "vibrate", "quiver", "twitch", "shake with cold"),
+    "flip": ("flip", "flip over", "flip around", "turn over like a card", "turn its back", "show its back"),
+    "fall": ("fall to the {side}", "tip over to the {side}", "topple to the {side}", "tumble {side}", "fall over {side}"),
+    "jelly": ("wobble", "jiggle", "wiggle", "wriggle", "wobble like jelly", "ripple", "bend and wobble"),
+    "blink": ("blink", "close its eyes", "blink its eyes", "shut its eyes", "bat its eyes", "open and close its eyes"),
+    "talk": ("talk", "speak", "chat", "say something", "move its mouth", "open and close its mouth", "sing"),
+    "wave": ("wave", "wave hello", "wave goodbye", "say hi with a wave", "wave its hand", "greet someone"),
+    "hearts": ("send hearts", "love someone", "send love", "show hearts", "fall in love"),
+    "sparkles": ("sparkle", "glitter", "shine", "glow with sparkles", "shimmer", "shine like gold"),
+    "tears": ("cry", "weep", "shed tears", "burst into tears", "tear up"),
+    "still": ("stay still", "hold still", "rest", "stand still", "do nothing", "stay put", "freeze"),
+}
+"""The same as commands, which take any of the wrappers below."""
+BASE = (
+    "make {name} {verb}", "have {name} {verb}", "please make {name} {verb}", "i want {name} to {verb}",
+    "{name} should {verb}", "can {name} {verb}", "{name} starts to {verb}", "get {name} to {verb}",
+    "watch {name} {verb}", "{name} wants to {verb}", "{verb}", "help {name} {verb}",
+)  # fmt: skip
+THIRD = ("{name} {verb}", "{name} {verb}", "here {name} {verb}", "{name} happily {verb}", "{name} {verb} now")
+GERUND = ("{name} is {verb}", "{name} {verb}", "{verb}", "show {name} {verb}", "{name} keeps {verb}", "{name} starts {verb}")
+
 HELD_OUT: dict[str, tuple[str, ...]] = {
     "travel": (
         "{name} floats {to} before going back to where it was",
@@ -277,3 +523,36 @@ HELD_OUT: dict[str, tuple[str, ...]] = {
     "tears": ("{name} is in tears", "let {name} cry", "tears running down", "{name} sobs"),
     "still": ("{name} keeps still", "without any motion", "{name} is not moving", "let {name} stand still"),
 }
+
+_DOUBLED = frozenset({"bat", "chat", "get", "hop", "flip", "shed", "shut", "skip", "spin", "swim", "throb", "tip"})
+
+
+def third_person(verb: str) -> str:
+    """ "close its eyes" to "closes its eyes"; a second verb after "and" follows the first."""
+    return _inflect(verb, _third)
+
+
+def gerund(verb: str) -> str:
+    """ "close its eyes" to "closing its eyes"; a second verb after "and" follows the first."""
+    return _inflect(verb, _gerund)
+
+
+def _inflect(verb: str, form: Callable[[str], str]) -> str:
+    first, _, rest = verb.partition(" ")
+    if rest.startswith("and "):
+        rest = "and " + _inflect(rest.removeprefix("and "), form)
+    return f"{form(first)} {rest}".rstrip()
+
+
+def _third(word: str) -> str:
+    if word in ("do", "go") or word.endswith(("sh", "ch", "s", "x")):
+        return word + "es"
+    if word == "have":
+        return "has"
+    return word[:-1] + "ies" if word.endswith("y") and word[-2] not in "aeou" else word + "s"
+
+
+def _gerund(word: str) -> str:
+    if word in _DOUBLED:
+        return word + word[-1] + "ing"
+    return word.removesuffix("e") + "ing"

@@ -52,6 +52,52 @@ def cell_centres(height: int, width: int) -> Tensor:
     return torch.stack([grid_x, grid_y], dim=-1).reshape(height * width, 2)
 
 
+def smooth_basis(height: int, width: int, harmonics: int = 4) -> Tensor:
+    """Functions of a grid whose sums are smooth fields: x, y, 1, then half waves along either axis.
+
+    Args:
+        height: H.
+        width: W.
+        harmonics: M, half waves that fit the canvas at most.
+
+    Returns:
+        (3 + 4 M, H * W), coordinates -1..1 at the cells' centres; sin and cos of pi k / 2 times x, then times y.
+    """
+    x, y = cell_centres(height, width).unbind(dim=1)
+    waves = [
+        wave(math.pi * k / 2 * axis) for axis in (x, y) for k in range(1, harmonics + 1) for wave in (torch.sin, torch.cos)
+    ]
+    return torch.stack([x, y, torch.ones_like(x), *waves])
+
+
+def gaussian_read(values: Tensor, source: Tensor, sharpness: Tensor) -> Tensor:
+    """Attention by place alone: every query reads the cells around its source point with Gaussian weights.
+
+    A Gaussian of a distance is a product of one along x and one along y, so two softmaxes over a row and a column take
+    the place of one over the whole grid. Beyond the border, the border's cells are read.
+
+    Args:
+        values: (B, C, H, W), shared by the frames of a clip.
+        source: (B F, 2, Q), x then y in cells from the centre of the grid.
+        sharpness: one positive number; 1 / (2 sigma^2), sigma in cells.
+
+    Returns:
+        (B F, C, Q).
+    """
+    clips, channels, height, width = values.shape
+    frames, queries = source.shape[0], source.shape[2]
+    columns = torch.arange(width, device=source.device, dtype=source.dtype) - (width - 1) / 2
+    rows = torch.arange(height, device=source.device, dtype=source.dtype) - (height - 1) / 2
+    along_x = (source[:, 0].reshape(clips, -1, 1) - columns).square()  # (B, F Q, W)
+    along_y = (source[:, 1].reshape(clips, -1, 1) - rows).square()  # (B, F Q, H)
+    along_x = torch.softmax(along_x * -sharpness, dim=2)
+    along_y = torch.softmax(along_y * -sharpness, dim=2)
+    table = values.permute(0, 3, 1, 2).reshape(clips, width, channels * height)
+    read = torch.bmm(along_x.to(table.dtype), table).reshape(clips, -1, channels, height)
+    read = (read * along_y.to(table.dtype).unsqueeze(2)).mean(dim=3) * height  # (B, F Q, C)
+    return read.reshape(frames, queries, channels).transpose(1, 2)
+
+
 def neighbour_frames(x: Tensor, frames: int) -> Tensor:
     """Each frame with the one before and the one after it on the channels; the last frame is followed by the first.
 

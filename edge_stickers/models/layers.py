@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from edge_stickers.models.functional import attention, place_key, place_query
+from edge_stickers.models.functional import attention, place_key, place_query, smooth_basis
 
 
 class ResBlock(nn.Module):
@@ -46,18 +46,17 @@ class ResBlock(nn.Module):
 class StillAttention(nn.Module):
     """Every position of every frame attends to the still, by place and by content.
 
-    By place: a position names a source point, an affine map of itself (one a frame and a head, from the embedding)
-    plus a local offset (from the features), and four channels of the product are a Gaussian around that point. Rigid
-    motion is then one matrix a frame, and what is local comes from the picture. Heads start half a cell apart, so
-    that together they bring the four cells around the point unblended.
+    By place: a position has a source point, which the motion field names, plus a local offset from the features, and
+    four channels of the product are a Gaussian around that point. Heads start half a cell apart, so that together they
+    bring the four cells around the point unblended.
 
     Args:
         channels: channels of the frames.
         still_channels: channels of the still's features.
-        embed_dim: width of the embedding.
         heads: number of source points a position has.
         head_dim: channels of a head, four of which are place.
         groups: groups of the normalisation.
+        harmonics: of the motion field.
         height: H of the grid.
         width: W of the grid.
     """
@@ -67,52 +66,43 @@ class StillAttention(nn.Module):
         channels: int,
         still_channels: int,
         *,
-        embed_dim: int,
         heads: int,
         head_dim: int,
         groups: int,
+        harmonics: int,
         height: int,
         width: int,
     ) -> None:
         super().__init__()
         self.heads, self.head_dim = heads, head_dim
         self.norm = nn.GroupNorm(groups, channels)
-        self.to_affine = nn.Linear(embed_dim, heads * 6)
         self.to_query = nn.Conv2d(channels, heads * (head_dim - 2), 1)  # content, then the local offset
         self.to_key = nn.Conv2d(still_channels, heads * (head_dim - 4), 1)
         self.to_value = nn.Conv2d(still_channels, heads * head_dim, 1)
         self.to_out = nn.Conv2d(heads * head_dim, channels, 1)
         self.log_sharpness = nn.Parameter(torch.full((heads, 1, 1), math.log(0.8)))  # sigma starts at 0.8 cells
-        for layer in (self.to_affine, self.to_query):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        with torch.no_grad():
-            affine = self.to_affine.bias.view(heads, 2, 3)
-            affine[:, 0, 0] = affine[:, 1, 1] = 1.0  # the identity map
-            affine[:, :, 2] = head_corners(heads)
+        self.corners = nn.Parameter(head_corners(heads)[:, :, None].contiguous())  # (heads, 2, 1)
+        nn.init.zeros_(self.to_query.weight)
+        nn.init.zeros_(self.to_query.bias)  # type: ignore[arg-type]
         self.keys: Tensor
-        self.positions: Tensor
-        place = place_key(height, width)
-        self.register_buffer("keys", place[None, None], persistent=False)  # (1, 1, 4, H W)
-        self.register_buffer("positions", place[[0, 1, 3]], persistent=False)  # (3, H W): x, y, 1
+        self.places: Tensor
+        self.cells: Tensor
+        cells = torch.tensor([width / 2, height / 2])[:, None]
+        self.register_buffer("keys", place_key(height, width)[None, None], persistent=False)  # (1, 1, 4, H W)
+        self.register_buffer("places", smooth_basis(height, width, harmonics), persistent=False)  # (terms, H W)
+        self.register_buffer("cells", cells, persistent=False)  # (2, 1): cells in one unit of the field
 
-    def affine_maps(self, embedding: Tensor) -> Tensor:
-        """Where each frame's heads look, before local offsets: (B F, embed_dim) to (B F, heads, 2, 3), in cells."""
-        return self.to_affine(embedding).reshape(-1, self.heads, 2, 3)
-
-    def forward(self, x: Tensor, still: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """(B F, C, H, W), the still's features (B, Cs, H, W) and (B F, embed_dim) to (B F, C, H, W) and what was read.
-
-        What was read is (B F, heads * head_dim, H, W), a linear function of the still's features.
-        """
+    def forward(self, x: Tensor, still: Tensor, field: Tensor) -> Tensor:
+        """(B F, C, H, W), the still's features (B, Cs, H, W) and the field (B F, 2, terms) to (B F, C, H, W)."""
         batch, clips, heads, dim = x.shape[0], still.shape[0], self.heads, self.head_dim
-        cells = self.positions.shape[1]
-        queries = self.to_query(self.norm(x)).reshape(batch * heads, dim - 2, cells)
-        content, offset = queries.split([dim - 4, 2], dim=1)
-        affine = self.affine_maps(embedding).reshape(batch * heads, 2, 3)
+        cells = self.places.shape[1]
+        queries = self.to_query(self.norm(x)).reshape(batch, heads, dim - 2, cells)
+        content, offset = queries.split([dim - 4, 2], dim=2)
+        source = (torch.matmul(field, self.places) * self.cells).unsqueeze(1)  # (B F, 1, 2, H W)
+        source = (offset + source + self.corners).reshape(batch * heads, 2, cells)
         sharpness = self.log_sharpness.exp().repeat(batch, 1, 1)  # (B F heads, 1, 1)
-        place = place_query(torch.matmul(affine, self.positions) + offset, sharpness)
-        query = torch.cat([content, place], dim=1).reshape(batch, heads, dim, cells).transpose(2, 3).contiguous()
+        place = place_query(source, sharpness).reshape(batch, heads, 4, cells)
+        query = torch.cat([content, place], dim=2).transpose(2, 3).contiguous()
 
         key = self.to_key(still).reshape(clips, heads, dim - 4, cells)
         key = torch.cat([key, self.keys.expand(clips, heads, 4, cells)], dim=2).transpose(2, 3).contiguous()
@@ -120,8 +110,7 @@ class StillAttention(nn.Module):
         frames = batch // clips
         key, value = key.repeat_interleave(frames, dim=0), value.repeat_interleave(frames, dim=0)
         read = attention(query, key, value, scale=1.0).transpose(2, 3)  # (B F, heads, dim, H W)
-        read = read.reshape(batch, heads * dim, x.shape[2], x.shape[3])
-        return x + self.to_out(read), read
+        return x + self.to_out(read.reshape(batch, heads * dim, x.shape[2], x.shape[3]))
 
 
 def head_corners(heads: int) -> Tensor:

@@ -11,6 +11,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from edge_stickers.models.field import MotionField, StillRead
 from edge_stickers.models.functional import cell_centres, frame_features, timestep_embedding
 from edge_stickers.models.layers import ResBlock, StillAttention, TextAttention
 from edge_stickers.models.temporal import TemporalAttention, TemporalConv
@@ -40,10 +41,10 @@ class Stage(nn.Module):
         attention = StillAttention(
             in_channels,
             still_channels,
-            embed_dim=embed,
             heads=unet["still_heads"],
             head_dim=unet["still_head_dim"],
             groups=groups,
+            harmonics=unet["field_harmonics"],
             height=size,
             width=size,
         )
@@ -54,24 +55,24 @@ class Stage(nn.Module):
         self.attention = TemporalAttention(channels, frames=unet["frames"], head_dim=unet["head_dim"], groups=groups)
 
     def forward(
-        self, x: Tensor, still: Tensor, embedding: Tensor, context_kv: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """(B F, in, H, W) to (B F, C, H, W), and what was read of the still where this stage reads it."""
-        read: Tensor | None = None
+        self, x: Tensor, still: Tensor, field: Tensor, embedding: Tensor, context_kv: Tensor | None
+    ) -> Tensor:
+        """(B F, in, H, W) to (B F, C, H, W)."""
         if self.still is not None:
-            x, read = self.still(x, still, embedding)
+            x = self.still(x, still, field)
         x = self.block(x, embedding)
         if self.text is not None and context_kv is not None:
             x = self.text(x, context_kv)
-        return self.attention(self.conv(x)), read
+        out: Tensor = self.attention(self.conv(x))
+        return out
 
 
 class StickerUNet(ModelMixin, ConfigMixin):
     """Predicts the clean latents of all frames from the noisy ones, the still, the text, the time and the strength.
 
-    The prediction is what the finest level read of the still, mapped to latents, plus a change: detail has a short way
-    from the still to every frame. Levels other than the finest attend to the text; the finest reads it through the
-    embedding alone.
+    The text names a motion field; what is read of the still along it, at the latent's own resolution, is the base of
+    the prediction and an input of the network, which adds a change: detail has a short way from the still to every
+    frame. Levels other than the finest attend to the text; the finest reads it through the embedding alone.
 
     Args: the fields of `edge_stickers.config.UNetConfig`, where each is described.
     """
@@ -92,6 +93,9 @@ class StickerUNet(ModelMixin, ConfigMixin):
         head_dim: int = 64,
         still_heads: int = 4,
         still_head_dim: int = 32,
+        field_width: int = 256,
+        field_harmonics: int = 4,
+        read_channels: int = 12,
         norm_groups: int = 8,
         frames: int = 8,
     ) -> None:
@@ -101,6 +105,7 @@ class StickerUNet(ModelMixin, ConfigMixin):
             "embed_dim": embed_dim,
             "still_heads": still_heads,
             "still_head_dim": still_head_dim,
+            "field_harmonics": field_harmonics,
             "head_dim": head_dim,
             "frames": frames,
         }
@@ -108,12 +113,15 @@ class StickerUNet(ModelMixin, ConfigMixin):
         sizes = [sample_size // patch_size // 2**level for level in range(levels)]
         kernel, stride, padding = _patch_convolution(patch_size)
 
-        self.conv_in = nn.Conv2d(2 * in_channels + 2, widths[0], kernel, stride, padding)
+        pooled_text = POOLS * (pooled_dim - POOLS)
+        self.field = MotionField(pooled_text, width=field_width, harmonics=field_harmonics, frames=frames)
+        self.read = StillRead(in_channels, read_channels, harmonics=field_harmonics, size=sample_size)
+        self.conv_in = nn.Conv2d(2 * in_channels + read_channels + 2, widths[0], kernel, stride, padding)
         self.still_in = nn.Conv2d(in_channels + 2, widths[0], kernel, stride, padding)
         self.still_blocks = nn.ModuleList(ResBlock(w, w, embed_dim=embed_dim, groups=norm_groups) for w in widths)
         self.still_down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in itertools.pairwise(widths))
 
-        conditions = TIME_DIM + POOLS * (pooled_dim - POOLS) + 2 + 8  # time, text, strength and its square, frame
+        conditions = TIME_DIM + pooled_text + 2 + 8  # time, text, strength and its square, frame
         self.embedding = nn.Sequential(
             *(nn.Linear(conditions, embed_dim), nn.SiLU()),
             *(nn.Linear(embed_dim, embed_dim), nn.SiLU()),
@@ -138,7 +146,6 @@ class StickerUNet(ModelMixin, ConfigMixin):
         self.upsample = nn.ModuleList(nn.ConvTranspose2d(b, a, 4, 2, 1) for a, b in itertools.pairwise(widths))
         self.norm_out = nn.GroupNorm(norm_groups, widths[0])
         self.conv_out = nn.ConvTranspose2d(widths[0], in_channels, kernel, stride, padding)
-        self.still_out = nn.ConvTranspose2d(still_heads * still_head_dim, in_channels, kernel, stride, padding)
         nn.init.zeros_(self.conv_out.weight)
         nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
 
@@ -167,6 +174,19 @@ class StickerUNet(ModelMixin, ConfigMixin):
         context_kv: Tensor = self.context_projection(hidden)
         return context_kv
 
+    def motion_field(self, context_kv: Tensor, motion_strength: Tensor) -> Tensor:
+        """What the text tells of the motion, by itself: (B, T, K) and (B,) to (B F, 2, terms), see `MotionField`."""
+        _, text = self._split_context(context_kv)
+        field: Tensor = self.field(text, motion_strength[:, None])
+        return field
+
+    def _split_context(self, context_kv: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Keys and values of each text attention, and the pooled text (B, POOLS * (pooled_dim - POOLS))."""
+        splits = [2 * width for width in self.text_widths]
+        *contexts, pooled = torch.split(context_kv, [*splits, self.config.pooled_dim], dim=2)
+        logits, tokens = torch.split(pooled, [POOLS, self.config.pooled_dim - POOLS], dim=2)
+        return contexts, torch.bmm(torch.softmax(logits.transpose(1, 2), dim=2), tokens).flatten(1)
+
     def forward(
         self, sample: Tensor, timestep: Tensor, context_kv: Tensor, image_latents: Tensor, motion_strength: Tensor
     ) -> Tensor:
@@ -183,16 +203,10 @@ class StickerUNet(ModelMixin, ConfigMixin):
             (B F, C, h, w), the clean latents that the model believes in.
         """
         clips, frames = image_latents.shape[0], self.config.frames
-        splits = [2 * width for width in self.text_widths]
-        *contexts, pooled = torch.split(context_kv, [*splits, self.config.pooled_dim], dim=2)
+        contexts, text = self._split_context(context_kv)
         remaining = iter(contexts)
-
         strength = motion_strength[:, None]
-        logits, tokens = torch.split(pooled, [POOLS, self.config.pooled_dim - POOLS], dim=2)
-        text = torch.bmm(torch.softmax(logits.transpose(1, 2), dim=2), tokens)  # (B, POOLS, pooled_dim - POOLS)
-        clip = torch.cat(
-            [timestep_embedding(timestep, TIME_DIM), text.flatten(1), strength, strength * strength], dim=1
-        )
+        clip = torch.cat([timestep_embedding(timestep, TIME_DIM), text, strength, strength * strength], dim=1)
         clip = clip.unsqueeze(1).expand(clips, frames, clip.shape[1]).reshape(clips * frames, clip.shape[1])
         code = self.features.unsqueeze(0).expand(clips, frames, 8).reshape(clips * frames, 8)
         embedding = self.embedding(torch.cat([clip, code], dim=1))
@@ -203,23 +217,24 @@ class StickerUNet(ModelMixin, ConfigMixin):
             still = block(still if level == 0 else self.still_down[level - 1](still), self.still_embedding)
             stills.append(still)
 
+        field = self.field(text, strength)
+        read, base = self.read(image_latents, field)
         held = image_latents.unsqueeze(1).expand(clips, frames, *image_latents.shape[1:]).reshape(sample.shape)
-        h = self.conv_in(torch.cat([sample, held, self.coordinates.expand(clips * frames, -1, -1, -1)], dim=1))
+        h = self.conv_in(torch.cat([sample, held, read, self.coordinates.expand(clips * frames, -1, -1, -1)], dim=1))
         skips: list[Tensor] = []
         for level, stage in enumerate(self.down):
             h = h if level == 0 else self.downsample[level - 1](h)
-            h, _ = stage(h, stills[level], embedding, _context(stage, remaining))
+            h = stage(h, stills[level], field, embedding, _context(stage, remaining))
             skips.append(h)
-        h, _ = self.middle(h, stills[-1], embedding, _context(self.middle, remaining))
-        base: Tensor | None = None
+        h = self.middle(h, stills[-1], field, embedding, _context(self.middle, remaining))
         for level in reversed(range(len(stills))):
             h = torch.cat([h, skips[level]], dim=1)
             for stage in cast(nn.ModuleList, self.up[level]):
-                h, read = stage(h, stills[level], embedding, _context(stage, remaining))
-                base = base if read is None else read
+                h = stage(h, stills[level], field, embedding, _context(stage, remaining))
             if level:
                 h = self.upsample[level - 1](h)
-        return self.still_out(base) + self.conv_out(nn.functional.silu(self.norm_out(h)))
+        out: Tensor = base + self.conv_out(nn.functional.silu(self.norm_out(h)))
+        return out
 
 
 def _patch_convolution(patch_size: int) -> tuple[int, int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ from transformers import PreTrainedModel
 from edge_stickers.config import FRAMES
 from edge_stickers.data.dataset import ClipSource
 from edge_stickers.models.autoencoder import StickerAutoencoder
-from edge_stickers.models.layers import StillAttention, head_corners
 from edge_stickers.models.text import tokenize
 from edge_stickers.models.unet import StickerUNet
 from edge_stickers.sampling.sampler import DEFAULT_STEPS, sample
 from edge_stickers.sampling.schedule import TRAIN_TIMESTEPS, add_noise, rows
 from edge_stickers.training.latents import LatentBatch, LatentCache
-from edge_stickers.training.objectives import flow_loss, place_loss
+from edge_stickers.training.motion import encode_text
+from edge_stickers.training.objectives import flow_loss
 from edge_stickers.training.pictures import save_rows
 
 NEAR_NOISE = 0.5
@@ -33,6 +33,8 @@ TEXT_DROPOUT = 0.05
 """Share of clips trained without text, which guidance needs."""
 FLAT_WEIGHT = 0.25
 """Weight of latent cells where neither the still nor the frame has anything; cells with something weigh 1."""
+CHANGE_WEIGHT = 4.0
+"""Weight of cells that change on or around a sticker that holds still: eyes, a mouth, hearts. They are few."""
 
 
 class DenoiserStage:
@@ -45,7 +47,7 @@ class DenoiserStage:
         source: what the cache was filled from.
         blank: (C,) the latent of an empty cell, from which cells with something are told.
         vae: for pictures.
-        tokenizer: for pictures.
+        tokenizer: of the sentences.
         held_out: for pictures.
         seed: of the order of the clips.
     """
@@ -68,19 +70,15 @@ class DenoiserStage:
         self.model: nn.Module = unet
         self.text_encoder, self.cache, self.source = text_encoder.requires_grad_(False), cache, source
         self.vae, self.tokenizer, self.held_out, self.seed, self.blank = vae, tokenizer, held_out, seed, blank
-        self.maps: list[tuple[StillAttention, Tensor]] = []
-        for module in unet.modules():
-            if isinstance(module, StillAttention):
-                module.to_affine.register_forward_hook(partial(self._keep, module))
-
-    def _keep(self, attention: StillAttention, _layer: nn.Module, _inputs: Any, out: Tensor) -> None:
-        self.maps.append((attention, out))
+        self.fields: list[Tensor] = []
+        unet.field.register_forward_hook(lambda _module, _inputs, out: self.fields.append(out))
 
     def batch(self, indices: range, device: torch.device) -> LatentBatch:
-        """B clips; each pass over the cache is a fresh permutation."""
+        """B clips; each pass over the cache is a fresh permutation, told in fresh sentences."""
         count = self.cache.done
         picks = [int(np.random.default_rng([self.seed, i // count]).permutation(count)[i % count]) for i in indices]
-        return self.cache.read(picks, self.source, device)
+        tellings = [i // count for i in indices]
+        return self.cache.read(picks, self.source, self.tokenizer, device, tellings=tellings)
 
     def loss(
         self, model: nn.Module, batch: LatentBatch, generator: torch.Generator
@@ -92,17 +90,16 @@ class DenoiserStage:
         time = torch.where(near < NEAR_NOISE, 1.0 - 0.15 * uniform * uniform, uniform.clamp_min(0.02))
         noise = torch.randn(clean.shape, generator=generator, device=device)
         told = (drop >= TEXT_DROPOUT).long()
-        with torch.no_grad():
-            hidden = self.text_encoder(input_ids=batch.tokens, attention_mask=batch.mask).last_hidden_state
+        hidden = encode_text(self.text_encoder, batch.tokens)
         still = clean[:, 0]
         unet: Any = getattr(model, "module", model)
         context = unet.project_context(hidden, batch.mask * told[:, None])
-        self.maps.clear()
+        self.fields.clear()
         noisy = add_noise(clean, noise, time).flatten(0, 1)
         prediction = model(noisy, time * TRAIN_TIMESTEPS, context, still, batch.strength)
         prediction = prediction.float().unflatten(0, (clips, frames))
-        flow = flow_loss(prediction, clean, time, weight=self._weight(clean, still))
-        place = self._place(batch, told)
+        flow = flow_loss(prediction, clean, time, weight=self._weight(batch))
+        place = replace(batch.told, known=batch.told.known * told).loss(self.fields[0])
         return flow + PLACE_WEIGHT * place, {
             "flow": flow.detach(),
             "place_cells": place.detach(),
@@ -110,21 +107,15 @@ class DenoiserStage:
             "still_mse": (still[:, None] - clean).square().mean(),
         }
 
-    def _weight(self, clean: Tensor, still: Tensor) -> Tensor:
-        """(B, F, 1, h, w): 1 where the frame or the still has something, `FLAT_WEIGHT` elsewhere."""
+    def _weight(self, batch: LatentBatch) -> Tensor:
+        """(B, F, 1, h, w): what a cell counts; see `FLAT_WEIGHT` and `CHANGE_WEIGHT`."""
+        clean = batch.latents
         blank = self.blank.to(clean)[:, None, None]
-        here = (clean - blank).abs().amax(dim=2, keepdim=True) > 0.1
-        before = (still - blank).abs().amax(dim=1, keepdim=True) > 0.1
-        return FLAT_WEIGHT + (1.0 - FLAT_WEIGHT) * (here | before[:, None]).float()
-
-    def _place(self, batch: LatentBatch, told: Tensor) -> Tensor:
-        losses = []
-        for attention, out in self.maps:
-            maps = out.reshape(*batch.motion.shape[:2], attention.heads, 2, 3)
-            corners = head_corners(attention.heads).to(out.device)
-            size = int(attention.positions.shape[1] ** 0.5)
-            losses.append(place_loss(maps, batch.motion, corners, size=size, known=batch.known * told))
-        return torch.stack(losses).mean()
+        filled = (clean - blank).abs().amax(dim=2, keepdim=True) > 0.1
+        changed = (clean - clean[:, :1]).abs().amax(dim=2, keepdim=True) > 0.2
+        weight = FLAT_WEIGHT + (1.0 - FLAT_WEIGHT) * (filled | filled[:, :1]).float()
+        holds = batch.holds[:, None, None, None, None]
+        return torch.where(changed & (holds > 0), CHANGE_WEIGHT, weight)
 
     def sample(self, model: Any, path: Path) -> None:
         """Held-out clips: the real frames above the generated ones."""

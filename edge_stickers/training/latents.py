@@ -1,7 +1,7 @@
 """Latents of clips computed once and read many times: the encoder would cost half as much as a training step.
 
-On disk: `latents.f16` (N, F, C, h, w), `tokens.i32` (N, K, T) for K phrasings, `strength.f32` (N,), and `index.json`.
-The files grow in place, so that a killed run goes on where it stopped.
+On disk: `latents.f16` (N, F, C, h, w) and `index.json`. The file grows in place, so that a killed run goes on where it
+stopped. Sentences are not kept: each reading of a clip tells it in a new one.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from edge_stickers.config import FRAMES, MAX_TOKENS
+from edge_stickers.config import FRAMES
 from edge_stickers.data.dataset import ClipSource
-from edge_stickers.data.families import FAMILIES, RIGID
-from edge_stickers.data.transforms import affine
+from edge_stickers.data.families import FAMILIES
 from edge_stickers.models.autoencoder import COMPRESSION, StickerAutoencoder
 from edge_stickers.models.text import tokenize
+from edge_stickers.training.motion import ToldMotion, told_motion
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class LatentBatch:
     """(B, T) int64, padded with 0."""
     strength: Tensor
     """(B,) in 0..1."""
-    motion: Tensor
-    """(B, F, 2, 3) output to source in -1..1, where it is known."""
-    known: Tensor
-    """(B,) 1 where the whole sticker moves by `motion`, else 0."""
+    told: ToldMotion
+    """How each whole sticker moves."""
+    holds: Tensor
+    """(B,) 1 where the sticker holds still and something on it or around it changes, else 0."""
 
     @property
     def mask(self) -> Tensor:
@@ -60,15 +60,11 @@ class LatentCache:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.count = folder, count
         self.latents = _grow(folder / "latents.f16", np.float16, (count, FRAMES, channels, size, size))
-        self.tokens = _grow(folder / "tokens.i32", np.int32, (count, MAX_TOKENS))
-        self.strength = _grow(folder / "strength.f32", np.float32, (count,))
         index = folder / "index.json"
         self.done = int(json.loads(index.read_text())["done"]) if index.is_file() else 0
 
     @torch.no_grad()
-    def fill(
-        self, vae: StickerAutoencoder, source: ClipSource, tokenizer: Tokenizer, *, upto: int, batch_size: int = 8
-    ) -> None:
+    def fill(self, vae: StickerAutoencoder, source: ClipSource, *, upto: int, batch_size: int = 8) -> None:
         """Encodes clips until `upto` are there."""
         device = next(vae.parameters()).device
         while self.done < min(upto, self.count):
@@ -78,25 +74,36 @@ class LatentCache:
             latents = vae.encode(frames).reshape(len(indices), FRAMES, *self.latents.shape[2:])
             rows = slice(indices.start, indices.stop)
             self.latents[rows] = latents.half().cpu().numpy()
-            self.tokens[rows] = np.array([tokenize(tokenizer, text)[0] for text in batch.captions], np.int32)
-            self.strength[rows] = [motion.amplitude for motion in batch.motions]
             self.done = indices.stop
             (self.folder / "index.json").write_text(json.dumps({"done": self.done}))
 
-    def read(self, indices: Sequence[int], source: ClipSource, device: torch.device) -> LatentBatch:
-        """The clips with these numbers, each below `done`, of the source that they were filled from."""
-        motions = [source.plan(index).motion for index in indices]
-        held = [FAMILIES[motion.family].kind in ("still", "effect") for motion in motions]
-        rigid = [motion.family in RIGID for motion in motions]
-        identity = torch.eye(2, 3).expand(FRAMES, 2, 3)
-        maps = [affine(motion) if moves else identity for motion, moves in zip(motions, rigid, strict=True)]
-        rows = np.asarray(indices)
+    def read(
+        self,
+        indices: Sequence[int],
+        source: ClipSource,
+        tokenizer: Tokenizer,
+        device: torch.device,
+        *,
+        tellings: Sequence[int],
+    ) -> LatentBatch:
+        """The clips with these numbers, each below `done`, of the source that they were filled from.
+
+        Args:
+            indices: B numbers.
+            source: plans the sentences and motions.
+            tokenizer: of the sentences.
+            device: where to place the batch.
+            tellings: B numbers, which sentence each clip is told in.
+        """
+        plans = [source.plan(index, telling=telling) for index, telling in zip(indices, tellings, strict=True)]
+        motions = [plan.motion for plan in plans]
+        holds = [float(FAMILIES[motion.family].kind in ("part", "effect")) for motion in motions]
         return LatentBatch(
-            torch.from_numpy(self.latents[rows]).to(device).float(),
-            torch.from_numpy(self.tokens[rows]).to(device).long(),
-            torch.from_numpy(self.strength[rows]).to(device),
-            torch.stack(maps).to(device),
-            torch.tensor([float(a or b) for a, b in zip(held, rigid, strict=True)], device=device),
+            torch.from_numpy(self.latents[np.asarray(indices)]).to(device).float(),
+            torch.tensor([tokenize(tokenizer, plan.caption)[0] for plan in plans], device=device),
+            torch.tensor([motion.amplitude for motion in motions], dtype=torch.float32, device=device),
+            told_motion(motions, device),
+            torch.tensor(holds, device=device),
         )
 
 

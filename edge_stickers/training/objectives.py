@@ -63,23 +63,18 @@ def flow_loss(
     return (error.flatten(1).mean(dim=1) / time.clamp_min(least_time).square()).mean()
 
 
-def place_loss(maps: Tensor, motion: Tensor, corners: Tensor, *, size: int, known: Tensor) -> Tensor:
-    """How far heads of the attention to the still look from where a known motion says, in cells (Huber).
+def place_loss(field: Tensor, source: Tensor, places: Tensor, *, known: Tensor) -> Tensor:
+    """How far a motion field looks from where a known motion says, in cells of a grid of 32 (Huber).
 
-    The gradient of that attention reaches only about a cell; clips whose motion is a known matrix show it the way
-    from the first step on, and the other clips follow.
+    What lies beyond the canvas is empty, so that an error there counts in proportion to how far beyond.
 
     Args:
-        maps: (B, F, heads, 2, 3) in cells, see `StillAttention.affine_maps`.
-        motion: (B, F, 2, 3) output to source in -1..1, as `affine_grid` takes it.
-        corners: (heads, 2) in cells, each head's own place.
-        size: H = W of the grid.
+        field: (B, F, 2, terms), see `MotionField`.
+        source: (B, F, 2, P) the known source points of P places, -1..1.
+        places: (terms, P) `smooth_basis` at these places.
         known: (B,) 1 where the motion is known, else 0.
     """
-    half = size / 2
-    points = torch.tensor([[x, y, 1.0] for x in (-0.7, 0.0, 0.7) for y in (-0.7, 0.0, 0.7)], device=maps.device)
-    target = torch.einsum("bfij,pj->bfpi", motion.clamp(-4.0, 4.0), points) * half  # (B, F, points, 2)
-    in_cells = points * torch.tensor([half, half, 1.0], device=maps.device)
-    source = torch.einsum("bfhij,pj->bfhpi", maps.float(), in_cells) - corners[:, None]  # (B, F, heads, points, 2)
-    error = torch.nn.functional.huber_loss(source, target[:, :, None].expand_as(source), reduction="none")
+    far = source.abs().amax(dim=2, keepdim=True).clamp_min(1.0)
+    error = (torch.matmul(field.float(), places) - source) * (16.0 / far)
+    error = torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none")
     return (error.flatten(1).mean(dim=1) * known).sum() / known.sum().clamp_min(1.0)

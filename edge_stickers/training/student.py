@@ -1,4 +1,4 @@
-"""From nothing to a student folder: text encoder, autoencoder, latents, denoiser."""
+"""From nothing to a student folder: text encoder, autoencoder, motion field, latents, denoiser."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from edge_stickers.training.autoencoder import AutoencoderStage, TrainableAutoen
 from edge_stickers.training.denoiser import DenoiserStage
 from edge_stickers.training.latents import LatentCache, latent_size
 from edge_stickers.training.loop import train
-from edge_stickers.training.plan import AUTOENCODER_PLAN, DENOISER_PLAN, StagePlan
+from edge_stickers.training.motion import MotionStage
+from edge_stickers.training.plan import AUTOENCODER_PLAN, DENOISER_PLAN, MOTION_PLAN, StagePlan
 
-StageName = Literal["autoencoder", "denoiser"]
+StageName = Literal["autoencoder", "motion", "denoiser"]
+STAGES: tuple[StageName, ...] = ("autoencoder", "motion", "denoiser")
 
 
 def train_student(
@@ -32,10 +34,11 @@ def train_student(
     stickers: Path | None = None,
     preset_name: str = "student",
     autoencoder_plan: StagePlan = AUTOENCODER_PLAN,
+    motion_plan: StagePlan = MOTION_PLAN,
     denoiser_plan: StagePlan = DENOISER_PLAN,
     clips: int = 12_500,
     init: Path | None = None,
-    stages: Sequence[StageName] = ("autoencoder", "denoiser"),
+    stages: Sequence[StageName] = STAGES,
     stop_after: float | None = None,
     cache: Path | None = None,
 ) -> Path:
@@ -46,7 +49,8 @@ def train_student(
         stickers: folder of SVG, PNG or WebP; Twemoji, fetched once, where None.
         preset_name: size of the model, see `edge_stickers.config.PRESETS`.
         autoencoder_plan: of the first stage.
-        denoiser_plan: of the second.
+        motion_plan: of the second, which teaches the denoiser's motion field from sentences.
+        denoiser_plan: of the third.
         clips: how many are encoded for the denoiser, which sees each several times.
         init: model folder to start from instead of fresh weights.
         stages: which to run; a denoiser alone needs `init` or an earlier autoencoder run in `output`.
@@ -81,6 +85,17 @@ def train_student(
         _assign(trainable, average)
         set_statistics(pipeline.vae, source)
         save_pipeline(pipeline, model)
+    if "motion" in stages:
+        stage = MotionStage(
+            pipeline.unet.float(),
+            pipeline.text_encoder.float().to(_device()),
+            pipeline.tokenizer.backend_tokenizer,
+            source,
+            held_out,
+        )
+        average = train(stage, motion_plan, output / "runs/motion", stop_after=stop_after)
+        _assign(stage.model, average)
+        save_pipeline(pipeline, model)
     if "denoiser" in stages:
         average = _train_denoiser(pipeline, source, held_out, denoiser_plan, clips, output / "runs", stop_after)
         _assign(pipeline.unet, average)
@@ -91,6 +106,7 @@ def train_student(
                 "preset": preset(preset_name).to_json(),
                 "stages": list(stages),
                 "autoencoder": autoencoder_plan.to_json(),
+                "motion": motion_plan.to_json(),
                 "denoiser": denoiser_plan.to_json(),
                 "clips": clips,
                 "stickers": len(source.stickers),
@@ -112,13 +128,13 @@ def _train_denoiser(
     runs: Path,
     stop_after: float | None,
 ) -> dict[str, Tensor]:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device()
     vae = pipeline.vae.float().to(device=device, memory_format=torch.channels_last).eval()
     tokenizer = pipeline.tokenizer.backend_tokenizer
     cache = LatentCache(
         runs / "latents", count=clips, channels=vae.config.latent_channels, size=latent_size(source.size)
     )
-    cache.fill(vae, source, tokenizer, upto=clips)
+    cache.fill(vae, source, upto=clips)
     with torch.no_grad():
         blank = (
             vae.encode(torch.zeros(1, 4, source.size, source.size, device=device))
@@ -138,6 +154,10 @@ def _train_denoiser(
         seed=plan.seed,
     )
     return train(stage, plan, runs / "denoiser", stop_after=stop_after)
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _start(folder: Path | None, preset_name: str, source: ClipSource) -> StickerPipeline:

@@ -26,7 +26,7 @@ def handed(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "stages"),
-    [("autoencoder", ("autoencoder",)), ("denoiser", ("denoiser",)), ("student", ("autoencoder", "denoiser"))],
+    [("autoencoder", ("autoencoder",)), ("denoiser", ("denoiser",)), ("student", ("autoencoder", "motion", "denoiser"))],
 )
 def test_each_sub_command_has_its_stages_and_the_default_plans(call, handed, tmp_path, name, stages):
     result = call("train", name, "-o", tmp_path)
@@ -52,8 +52,8 @@ def test_options_win_over_the_plan_and_the_plan_over_the_defaults(call, handed, 
     ("text", "message"),
     [
         ("{", "is no JSON"),
-        ("[]", "names neither autoencoder, denoiser nor clips"),
-        ('{"unet": {}}', "names neither autoencoder, denoiser nor clips"),
+        ("[]", "names none of autoencoder, motion, denoiser and clips"),
+        ('{"unet": {}}', "names none of autoencoder, motion, denoiser and clips"),
         ('{"denoiser": 3}', "denoiser is a int"),
         ('{"clips": "many"}', "clips is 'many'; expected a whole number"),
         ('{"denoiser": {"epochs": 3}}', "denoiser has no 'epochs'; known: steps, batch_size, learning_rate"),

@@ -9,9 +9,11 @@ from edge_stickers.models.functional import (
     attention,
     cell_centres,
     frame_features,
+    gaussian_read,
     neighbour_frames,
     place_key,
     place_query,
+    smooth_basis,
     timestep_embedding,
 )
 
@@ -24,6 +26,35 @@ def test_place_channels_are_a_gaussian_of_the_distance(height: int, width: int) 
     cells = cell_centres(height, width) * torch.tensor([width / 2, height / 2])
     distance = (source.transpose(1, 2)[:, :, None] - cells).square().sum(dim=-1)
     torch.testing.assert_close(product, -sharpness * distance, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 4), (3, 5), (7, 2)])
+def test_the_separable_read_is_attention_by_place(height: int, width: int) -> None:
+    clips, frames, channels = 2, 3, 5
+    values, source = torch.randn(clips, channels, height, width), torch.randn(clips * frames, 2, 11) * 2
+    sharpness = torch.tensor([0.7])
+    query = place_query(source, sharpness.expand(clips * frames, 1, 1)).transpose(1, 2)  # (B F, Q, 4)
+    key = place_key(height, width).t().expand(clips * frames, -1, 4)
+    value = values.flatten(2).transpose(1, 2).repeat_interleave(frames, dim=0)
+    whole = attention(query, key, value, scale=1.0).transpose(1, 2)
+    torch.testing.assert_close(gaussian_read(values, source, sharpness), whole, atol=1e-5, rtol=1e-4)
+
+
+def test_a_sharp_read_at_the_cells_gives_back_the_values() -> None:
+    values = torch.randn(1, 3, 4, 6)
+    cells = (cell_centres(4, 6) * torch.tensor([3.0, 2.0])).t()[None]
+    read = gaussian_read(values, cells, torch.tensor(30.0)).reshape(1, 3, 4, 6)
+    torch.testing.assert_close(read, values, atol=1e-5, rtol=1e-5)
+
+
+def test_smooth_basis_holds_matrices_and_bends() -> None:
+    basis = smooth_basis(6, 9, 4)
+    assert basis.shape == (19, 54)
+    x, y = cell_centres(6, 9).unbind(dim=1)
+    torch.testing.assert_close(basis[:3], torch.stack([x, y, torch.ones(54)]))
+    bend = torch.sin(1.7 * math.pi * y + 0.4) * (1 - y)  # no sum of its functions, and near one
+    error = basis.t() @ torch.linalg.lstsq(basis.t(), bend[:, None]).solution - bend[:, None]
+    assert error.abs().max() < 0.02
 
 
 def test_cell_centres_run_row_by_row_and_are_symmetric() -> None:

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from edge_stickers.config import UNetConfig
 from edge_stickers.errors import InputError
-from edge_stickers.models.layers import StillAttention
 from edge_stickers.models.temporal import identity_parameters
 from edge_stickers.models.unet import StickerUNet
 
@@ -43,20 +42,39 @@ def inputs(unet: StickerUNet, clips: int, seed: int = 0) -> tuple[Tensor, ...]:
     )
 
 
-def test_what_is_read_of_the_still_follows_a_shift_told_by_the_maps(unet: StickerUNet) -> None:
-    """Detail has a linear way out: looking one cell further left moves the prediction one patch to the right."""
+def test_what_is_read_of_the_still_follows_a_shift_told_by_the_field(unet: StickerUNet) -> None:
+    """Detail has a short way out: looking two cells further left moves the prediction two cells to the right."""
     sample, *rest = inputs(unet, 1)
     with torch.no_grad():
-        for module in unet.modules():
-            if isinstance(module, StillAttention):
-                module.log_sharpness.fill_(4.0)
+        for name, parameter in unet.named_parameters():
+            if name.endswith("log_sharpness"):
+                parameter.fill_(4.0)
         before = unet(sample, *rest)
-        for module in unet.modules():
-            if isinstance(module, StillAttention):
-                module.to_affine.bias.view(module.heads, 2, 3)[:, 0, 2] -= 1.0
+        constant = unet.field.to_field.bias.view(2, -1, 9)[0, 2]  # of x, the term 1, at each moment
+        constant[0] -= 2 * 2 / 16
         after = unet(sample, *rest)
-    torch.testing.assert_close(after[..., 6:-4], before[..., 4:-6], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(after[..., 5:-2], before[..., 3:-4], atol=1e-3, rtol=1e-3)
     assert (after - before).abs().max() > 0.1
+
+
+def test_an_untrained_denoiser_predicts_the_still(unet: StickerUNet) -> None:
+    sample, timestep, context, still, strength = inputs(unet, 1)
+    with torch.no_grad():
+        unet.read.log_sharpness.fill_(4.0)
+        prediction = unet(sample, timestep, context, still, strength)
+    torch.testing.assert_close(prediction, still.expand_as(prediction), atol=1e-4, rtol=1e-4)
+
+
+def test_fields_loop_and_follow_text_and_strength(unet: StickerUNet) -> None:
+    randomise(unet)
+    _, _, context, _, strength = inputs(unet, 2)
+    with torch.no_grad():
+        fields = unet.motion_field(context, strength).reshape(2, 8, 2, -1)
+        assert (fields[0] - fields[1]).abs().max() > 1e-3
+        stronger = unet.motion_field(context, strength + 0.3).reshape(fields.shape)
+    assert (stronger - fields).abs().max() > 1e-4
+    steps = (fields.roll(-1, dims=1) - fields).flatten(2).norm(dim=2)
+    assert steps[:, -1].max() <= 1.5 * steps.max()  # the step over the seam is one of the others' kind
 
 
 def test_clips_of_a_batch_do_not_mix(unet: StickerUNet) -> None:

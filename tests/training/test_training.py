@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from edge_stickers.data.families import Motion
 from edge_stickers.errors import BundleError, InputError
+from edge_stickers.models.functional import smooth_basis
 from edge_stickers.training.loop import averaged, train
+from edge_stickers.training.motion import GRID, MotionStage, told_motion
 from edge_stickers.training.objectives import edge_loss, flow_loss, place_loss, psnr, reconstruction_loss
 from edge_stickers.training.plan import StagePlan
 
@@ -126,16 +131,54 @@ def test_flow_loss_is_an_error_of_the_velocity() -> None:
     torch.testing.assert_close(flow_loss(wrong, clean, time), velocity_error, atol=1e-4, rtol=1e-4)
 
 
-def test_place_loss_is_zero_where_heads_look_as_the_motion_says_and_grows_with_the_distance() -> None:
-    corners = torch.tensor([[-0.5, -0.5], [0.5, 0.5]])
-    motion = torch.tensor([[[0.8, -0.6, 0.25], [0.6, 0.8, -0.5]]])[:, None]  # (B, F, 2, 3)
-    maps = motion[:, :, None].repeat(1, 1, 2, 1, 1) * torch.tensor([1.0, 1.0, 4.0])  # shifts in cells of an 8 x 8 grid
-    maps[..., 2] += corners
-    losses = [
-        float(place_loss(maps + shift * torch.tensor([0.0, 0.0, 1.0]), motion, corners, size=8, known=torch.ones(1)))
-        for shift in (0.0, 0.5, 1.0, 3.0)
-    ]
+def test_place_loss_is_zero_where_a_field_looks_as_the_motion_says_and_grows_with_the_distance() -> None:
+    places = smooth_basis(8, 8, 2)
+    field = torch.randn(1, 3, 2, len(places)) * 0.1
+    source = field @ places
+    losses = []
+    for shift in (0.0, 0.05, 0.1, 0.25):
+        moved = field.clone()
+        moved[..., 2] += shift  # the term 1
+        losses.append(float(place_loss(moved, source, places, known=torch.ones(1))))
     assert losses[0] < 1e-10
     assert losses == sorted(losses)
-    assert losses[3] == pytest.approx(2.5)  # Huber, three cells off
-    assert float(place_loss(maps + 1.0, motion, corners, size=8, known=torch.zeros(1))) == 0.0
+    assert losses[3] == pytest.approx(3.5, rel=0.02)  # Huber, four cells off in a grid of 32
+    assert float(place_loss(field + 1.0, source, places, known=torch.zeros(1))) == 0.0
+
+
+@pytest.mark.parametrize("family", ["spin", "flip", "hop", "jelly", "talk"])
+def test_a_field_can_tell_every_motion_of_a_whole_sticker(family: str) -> None:
+    """The smooth functions and the harmonics in time reach the library's motions, within a fifth of a cell."""
+    motion = Motion(family, "clockwise" if family == "spin" else None, 0.9)
+    told = told_motion([motion], torch.device("cpu"))
+    places = smooth_basis(GRID, GRID, 4)
+    exact = torch.linalg.lstsq(places.t().expand(8, -1, -1), told.source[0].transpose(1, 2)).solution  # (F, terms, 2)
+    assert float(told.loss(exact.transpose(1, 2))) < 0.5 * 0.2**2
+    if family != "talk":
+        still = torch.zeros(8, 2, 19)
+        still[:, 0, 0] = still[:, 1, 1] = 1.0
+        assert float(told.loss(still)) > 0.1
+
+
+def test_the_motion_stage_learns_a_sentence(tiny_pipeline, tmp_path: Path) -> None:
+    """Words and motions alone: after a few steps on two sentences their fields differ as the motions do."""
+    unet = copy.deepcopy(tiny_pipeline.unet)
+    sentences = ("the cat spins", "the cat moves up")
+    motions = [Motion("spin", "clockwise"), Motion("travel", "up", 1.0)]
+
+    class Source:
+        def plan(self, index: int) -> SimpleNamespace:
+            return SimpleNamespace(caption=sentences[index % 2], motion=motions[index % 2])
+
+    stage = MotionStage(
+        unet, tiny_pipeline.text_encoder, tiny_pipeline.tokenizer.backend_tokenizer, Source(), None  # type: ignore[arg-type]
+    )
+    batch = stage.batch(range(4), torch.device("cpu"))
+    with torch.no_grad():
+        before, _ = stage.loss(stage.model, batch, torch.Generator())
+    stage.sample = lambda model, path: None  # type: ignore[method-assign]
+    train(stage, plan(steps=60, learning_rate=3e-3), tmp_path)
+    with torch.no_grad():
+        after, _ = stage.loss(stage.model, batch, torch.Generator())
+    assert float(after) < 0.2 * float(before)
+    assert stage.model.field is unet.field

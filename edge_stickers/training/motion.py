@@ -1,0 +1,153 @@
+"""The stage that teaches the motion field: sentences and motions alone, no pictures, thousands in a second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from edge_stickers.config import FRAMES
+from edge_stickers.data.dataset import ClipSource
+from edge_stickers.data.families import Motion
+from edge_stickers.data.transforms import moving_grid
+from edge_stickers.models.functional import smooth_basis
+from edge_stickers.models.text import tokenize
+from edge_stickers.models.unet import StickerUNet
+from edge_stickers.training.objectives import place_loss
+from edge_stickers.training.pictures import save_rows
+
+GRID = 16
+"""Places along a side of the canvas at which a field is compared with a motion."""
+UNKNOWN = ("wave",)
+"""Families in which how much of the sticker moves depends on the sticker."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToldMotion:
+    """Where the motion library says that each place of each frame comes from."""
+
+    source: Tensor
+    """(B, F, 2, P) source points, -1..1; the places themselves where a sticker holds still as a whole."""
+    known: Tensor
+    """(B,) 1 where that is so for the whole sticker, else 0."""
+
+    def loss(self, field: Tensor) -> Tensor:
+        """`place_loss` of a field (B F, 2, terms)."""
+        terms = field.shape[2]
+        places = smooth_basis(GRID, GRID, (terms - 3) // 4).to(field.device)
+        clips, frames = self.source.shape[:2]
+        return place_loss(field.reshape(clips, frames, 2, terms), self.source, places, known=self.known)
+
+
+def told_motion(motions: Sequence[Motion], device: torch.device) -> ToldMotion:
+    """What the library does in B motions."""
+    grid = moving_grid(motions, GRID, device)  # (B, F, G, G, 2)
+    source = grid.flatten(2, 3).transpose(2, 3)
+    known = torch.tensor([float(motion.family not in UNKNOWN) for motion in motions], device=device)
+    return ToldMotion(source.contiguous(), known)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """B sentences and what they tell."""
+
+    tokens: Tensor
+    """(B, T) int64, padded with 0."""
+    strength: Tensor
+    """(B,) in 0..1."""
+    told: ToldMotion
+
+
+class FieldFromText(nn.Module):
+    """The part of the denoiser that this stage trains, as a module of its own."""
+
+    def __init__(self, unet: StickerUNet) -> None:
+        super().__init__()
+        self.context_projection, self.null_token, self.field = unet.context_projection, unet.null_token, unet.field
+        self.text_widths, self.config = unet.text_widths, unet.config
+
+    def forward(self, hidden: Tensor, mask: Tensor, strength: Tensor) -> Tensor:
+        """(B, T, text_dim), (B, T) and (B,) to (B F, 2, terms)."""
+        context = StickerUNet.project_context(self, hidden, mask)
+        field: Tensor = StickerUNet.motion_field(self, context, strength)
+        return field
+
+    _split_context = StickerUNet._split_context
+
+
+class MotionStage:
+    """Draws sentences from a source; the text encoder is frozen.
+
+    Args:
+        unet: whose field is trained, in place.
+        text_encoder: frozen.
+        tokenizer: its tokenizer.
+        source: of plans; no picture is drawn.
+        held_out: for the pictures.
+    """
+
+    name = "motion"
+
+    def __init__(
+        self,
+        unet: StickerUNet,
+        text_encoder: PreTrainedModel,
+        tokenizer: Tokenizer,
+        source: ClipSource,
+        held_out: ClipSource,
+    ) -> None:
+        self.model: nn.Module = FieldFromText(unet)
+        self.text_encoder, self.tokenizer = text_encoder.requires_grad_(False), tokenizer
+        self.source, self.held_out = source, held_out
+
+    def batch(self, indices: range, device: torch.device) -> Sentences:
+        """B sentences by number; the numbers of the denoiser's clips come first."""
+        plans = [self.source.plan(index) for index in indices]
+        tokens = [tokenize(self.tokenizer, plan.caption)[0] for plan in plans]
+        strength = [plan.motion.amplitude for plan in plans]
+        return Sentences(
+            torch.tensor(tokens, device=device),
+            torch.tensor(strength, dtype=torch.float32, device=device),
+            told_motion([plan.motion for plan in plans], device),
+        )
+
+    def loss(
+        self, model: nn.Module, batch: Sentences, generator: torch.Generator
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The place loss."""
+        mask = (batch.tokens != 0).long()
+        field = model(encode_text(self.text_encoder, batch.tokens), mask, batch.strength)
+        loss = batch.told.loss(field)
+        return loss, {"place_cells": loss.detach()}
+
+    def sample(self, model: Any, path: Path) -> None:
+        """Held-out clips: real frames above the still resampled along the field, which is what the denoiser starts from."""
+        plans = self.held_out.batch(range(8))
+        device = next(model.parameters()).device
+        pictures: list[Tensor] = []
+        for still, frames, text, motion in zip(plans.stills, plans.frames, plans.captions, plans.motions, strict=True):
+            tokens = torch.tensor([tokenize(self.tokenizer, text)[0]], device=device)
+            strength = torch.tensor([motion.amplitude], device=device)
+            field = model(encode_text(self.text_encoder, tokens), (tokens != 0).long(), strength).float().cpu()
+            side = still.shape[-1]
+            grid = torch.matmul(field, smooth_basis(side, side, (field.shape[2] - 3) // 4))
+            grid = grid.transpose(1, 2).reshape(FRAMES, side, side, 2)
+            moved = torch.nn.functional.grid_sample(still.expand(FRAMES, -1, -1, -1), grid, align_corners=False)
+            pictures += [frames, moved]
+        save_rows([torch.nn.functional.avg_pool2d(row, 2) for row in pictures], path)
+
+
+@torch.no_grad()
+def encode_text(text_encoder: PreTrainedModel, tokens: Tensor) -> Tensor:
+    """Hidden states of B sentences, padded with zeros where there is no token: (B, T) to (B, T, width)."""
+    longest = int((tokens != 0).sum(dim=1).max())  # padding changes no token's state, and costs time
+    short = tokens[:, :longest]
+    hidden = text_encoder(input_ids=short, attention_mask=(short != 0).long()).last_hidden_state
+    padded: Tensor = torch.nn.functional.pad(hidden, (0, 0, 0, tokens.shape[1] - longest))
+    return padded
