@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from torch import nn
 
@@ -113,12 +114,37 @@ def require_libraries(target: Target) -> None:
         )
 
 
-def files_below(entry: Path, folder: Path) -> tuple[Path, ...]:
-    """All files of an entry, relative to the bundle's folder, in a fixed order."""
-    found = [entry] if entry.is_file() else sorted(path for path in entry.rglob("*") if path.is_file())
-    return tuple(path.relative_to(folder) for path in found)
+def artifact(
+    target: Target,
+    spec: ComponentSpec,
+    *,
+    precision: Precision,
+    entry: Path,
+    folder: Path,
+    started: float,
+    **found: Any,
+) -> Artifact:
+    """The record of a component that lies on disk.
 
-
-def total_bytes(files: tuple[Path, ...], folder: Path) -> int:
-    """How large files are together."""
-    return sum((folder / path).stat().st_size for path in files)
+    Args:
+        target: what it was lowered to.
+        spec: its inputs and outputs, where the target has no others.
+        precision: of weights and arithmetic.
+        entry: the file or folder that a runtime opens.
+        folder: of the bundle.
+        started: `time.perf_counter()` before the lowering.
+        found: fields of `Artifact` that the target knows better: `delegate_calls` is 1 without.
+    """
+    inside = [entry] if entry.is_file() else sorted(path for path in entry.rglob("*") if path.is_file())
+    known: dict[str, Any] = {"inputs": spec.inputs, "outputs": spec.outputs, "delegate_calls": 1}
+    return Artifact(
+        component=spec.component,
+        target=target.name,
+        backend=target.backend,
+        precision=precision,
+        entry=entry.relative_to(folder),
+        files=tuple(path.relative_to(folder) for path in inside),
+        bytes=sum(path.stat().st_size for path in inside),
+        seconds=time.perf_counter() - started,
+        **(known | found),
+    )

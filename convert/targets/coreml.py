@@ -20,7 +20,7 @@ from edge_stickers.convert.passes.constants import fold_constants
 from edge_stickers.convert.passes.decompose import NATIVE, decompose, name_inputs
 from edge_stickers.convert.passes.masks import simplify_masks
 from edge_stickers.convert.passes.views import drop_copies
-from edge_stickers.convert.targets.base import Artifact, Precision, files_below, require_libraries, total_bytes
+from edge_stickers.convert.targets.base import Artifact, Precision, artifact, require_libraries
 from edge_stickers.errors import ConversionError
 from edge_stickers.spec import Component, ComponentSpec, TensorSpec
 
@@ -53,22 +53,18 @@ class CoreMLTarget:
         if package.exists():
             shutil.rmtree(package)
         model.save(str(package))
-        files = files_below(package, folder)
         inputs, outputs, operators = read_package(package)
         _compare(spec, inputs, outputs)
-        return Artifact(
-            component=spec.component,
-            target=self.name,
-            backend=self.backend,
+        return artifact(
+            self,
+            spec,
             precision=precision,
-            entry=package.relative_to(folder),
-            files=files,
+            entry=package,
+            folder=folder,
+            started=start,
             inputs=inputs,
             outputs=outputs,
-            delegate_calls=1,
             operators=operators,
-            bytes=total_bytes(files, folder),
-            seconds=time.perf_counter() - start,
         )
 
 

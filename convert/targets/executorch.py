@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 
 from edge_stickers.convert.export import export_component
 from edge_stickers.convert.passes import prepare
-from edge_stickers.convert.targets.base import Artifact, Precision, files_below, require_libraries, total_bytes
+from edge_stickers.convert.targets.base import Artifact, Precision, artifact, require_libraries
 from edge_stickers.errors import ConversionError
 from edge_stickers.spec import ComponentSpec
 
@@ -40,20 +40,15 @@ class ExecuTorchTarget:
         entry = folder / self.name / f"{spec.component}_{self.backend}_{precision}.pte"
         entry.parent.mkdir(exist_ok=True)
         entry.write_bytes(data)
-        files = files_below(entry, folder)
-        return Artifact(
-            component=spec.component,
-            target=self.name,
-            backend=self.backend,
+        return artifact(
+            self,
+            spec,
             precision=precision,
-            entry=files[0],
-            files=files,
-            inputs=spec.inputs,
-            outputs=spec.outputs,
+            entry=entry,
+            folder=folder,
+            started=start,
             delegate_calls=delegate_calls,
             undelegated=undelegated,
-            bytes=total_bytes(files, folder),
-            seconds=time.perf_counter() - start,
         )
 
 

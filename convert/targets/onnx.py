@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from edge_stickers.convert.export import export_component
-from edge_stickers.convert.targets.base import Artifact, Precision, files_below, require_libraries, total_bytes
+from edge_stickers.convert.targets.base import Artifact, Precision, artifact, require_libraries
 from edge_stickers.errors import ConversionError
 from edge_stickers.spec import ComponentSpec
 
@@ -36,21 +36,7 @@ class OnnxTarget:
         entry = folder / self.name / spec.component / "model.onnx"
         entry.parent.mkdir(parents=True, exist_ok=True)
         operators = _export(module, spec, entry)
-        files = files_below(entry, folder)
-        return Artifact(
-            component=spec.component,
-            target=self.name,
-            backend=self.backend,
-            precision=precision,
-            entry=files[0],
-            files=files,
-            inputs=spec.inputs,
-            outputs=spec.outputs,
-            delegate_calls=1,
-            operators=operators,
-            bytes=total_bytes(files, folder),
-            seconds=time.perf_counter() - start,
-        )
+        return artifact(self, spec, precision=precision, entry=entry, folder=folder, started=start, operators=operators)
 
 
 def _export(module: nn.Module, spec: ComponentSpec, entry: Path) -> dict[str, int]:

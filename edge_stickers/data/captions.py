@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from edge_stickers.data.families import FAMILIES, Motion
-from edge_stickers.data.phrasings import BASE, GERUND, HELD_OUT, SIDE, THIRD, TO, TRAIN, VERBS, gerund, third_person
+from edge_stickers.data.phrasings import gerund, phrasing_table, third_person
 
 Phrasings = Literal["train", "held_out"]
 
@@ -33,11 +33,13 @@ def caption(motion: Motion, sticker_name: str, rng: np.random.Generator, phrasin
         At most 20 words. A direction is always said where the motion has one; speed is said where it repeats
         within the clip, and only there; strength is said at times.
     """
-    phrase = _pick(rng, HELD_OUT[motion.family]) if phrasings == "held_out" else _train_phrase(motion.family, rng)
+    table = phrasing_table()
+    held_out = phrasings == "held_out"
+    phrase = _pick(rng, table.held_out[motion.family]) if held_out else _train_phrase(motion.family, rng)
     direction = motion.direction or ""
-    to = _pick(rng, TO[direction]) if direction else ""
+    to = _pick(rng, table.to[direction]) if direction else ""
     how = _strength(motion, rng) + _speed(motion, rng)
-    slots = {"to": to, "side": SIDE.get(direction, "")}
+    slots = {"to": to, "side": table.side.get(direction, "")}
     text = phrase.format(name=_subject(sticker_name, rng), **slots) + how
     if len(text.split()) > MAX_WORDS:
         text = phrase.format(name="it", **slots) + how
@@ -48,13 +50,15 @@ def caption(motion: Motion, sticker_name: str, rng: np.random.Generator, phrasin
 
 def _train_phrase(family: str, rng: np.random.Generator) -> str:
     """A phrasing of the table, or a verb in one of the ways in which any verb can be put."""
+    table = phrasing_table()
+    whole = _pick(rng, table.train[family])
     if rng.random() < 0.5:
-        return _pick(rng, TRAIN[family])
-    verb = _pick(rng, VERBS[family])
-    forms = ((BASE, verb), (THIRD, third_person(verb)), (GERUND, gerund(verb)))
+        return whole
+    verb = _pick(rng, table.verbs[family])
+    forms = ((table.base, verb), (table.third_person, third_person(verb)), (table.gerund, gerund(verb)))
     wrappers, inflected = forms[int(rng.integers(len(forms)))]
     phrase = _pick(rng, wrappers).replace("{verb}", inflected)
-    return _pick(rng, TRAIN[family]) if phrase in HELD_OUT[family] else phrase
+    return whole if phrase in table.held_out[family] else phrase
 
 
 def _subject(name: str, rng: np.random.Generator) -> str:

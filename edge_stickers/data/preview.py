@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 import torch.nn.functional as functional
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from edge_stickers.data.dataset import Clip, ClipSource
 from edge_stickers.data.families import FRAMES
-from edge_stickers.data.layers import over
+from edge_stickers.data.pictures import picture
 from edge_stickers.data.stickers import Split
 from edge_stickers.errors import InputError
 
-_CHECKS = (0.86, 0.97)  # Greys of the checkerboard.
 _CELL = 128
 _TEXT_HEIGHT = 16
 FRAME_MILLISECONDS = 125
@@ -74,7 +72,7 @@ def contact_sheet(clips: Sequence[Clip], cell: int = _CELL) -> Image.Image:
         facts = f"{motion.family} {motion.direction or ''} amplitude {motion.amplitude:g} cycles {motion.cycles}"
         draw.text((3, top + 2), f"{clip.caption}   [{clip.sticker.key}: {' '.join(facts.split())}]", fill="black")
         for column, frame in enumerate(_shrink(clip.frames, cell)):
-            sheet.paste(_picture(frame), (column * cell, top + _TEXT_HEIGHT))
+            sheet.paste(picture(frame), (column * cell, top + _TEXT_HEIGHT))
     return sheet
 
 
@@ -90,20 +88,10 @@ def moving_grid_frames(clips: Sequence[Clip], cell: int = _CELL) -> list[Image.I
     pictures = [Image.new("RGB", (columns * cell, rows * cell), "white") for _ in range(FRAMES)]
     for index, clip in enumerate(clips):
         corner = index % columns * cell, index // columns * cell
-        for picture, frame in zip(pictures, _shrink(clip.frames, cell), strict=True):
-            picture.paste(_picture(frame), corner)
+        for moment, frame in zip(pictures, _shrink(clip.frames, cell), strict=True):
+            moment.paste(picture(frame), corner)
     return pictures
 
 
 def _shrink(frames: Tensor, cell: int) -> Tensor:
     return functional.interpolate(frames, size=(cell, cell), mode="bilinear", antialias=True, align_corners=False)
-
-
-def _picture(frame: Tensor) -> Image.Image:
-    """(4, H, W) premultiplied, over a checkerboard."""
-    height, width = frame.shape[-2:]
-    rows, columns = torch.arange(height)[:, None] // 8, torch.arange(width)[None] // 8
-    grey = torch.where((rows + columns) % 2 == 0, *_CHECKS)
-    board = torch.stack([grey, grey, grey, torch.ones_like(grey)])
-    pixels = (over(frame.cpu(), board)[:3] * 255).round().clamp(0, 255).to(torch.uint8)
-    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())

@@ -12,11 +12,10 @@ import torch.nn.functional as functional
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from edge_stickers.data.layers import over
+from edge_stickers.data.pictures import picture
 from edge_stickers.evaluation.report import ClipResult
 
 _CELL, _TEXT = 96, 16
-_GREYS = (0.86, 0.97)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +67,6 @@ def write_sheet(samples: Sequence[Sampled], path: Path, *, each: int = 6, seed: 
         text = f"{label} {found.metrics.identity:.1f} dB, {verdict}: {found.prompt} [{found.sticker}]"
         pen.text((3, top + 2), text.encode("ascii", "replace").decode(), fill="black")
         for column, frame in enumerate(sample.pixels):
-            sheet.paste(_picture(frame.float() / 255), (column * _CELL, top + _TEXT))
+            sheet.paste(picture(frame.float() / 255), (column * _CELL, top + _TEXT))
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, format="PNG")
-
-
-def _picture(frame: Tensor) -> Image.Image:
-    """(4, C, C) premultiplied, over a checkerboard."""
-    lines = torch.arange(frame.shape[-1]) // 8
-    grey = torch.where((lines[:, None] + lines[None]) % 2 == 0, *_GREYS)
-    pixels = (over(frame, torch.stack([grey, grey, grey, torch.ones_like(grey)]))[:3] * 255).round().to(torch.uint8)
-    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())

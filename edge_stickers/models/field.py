@@ -1,4 +1,4 @@
-"""Where each frame looks in the still: the motion that the text tells, as smooth fields, and the read that follows them."""
+"""Where each frame looks in the still: the motion that the text tells, as smooth fields, and the read along them."""
 
 from __future__ import annotations
 

@@ -65,7 +65,10 @@ def smooth_basis(height: int, width: int, harmonics: int = 4) -> Tensor:
     """
     x, y = cell_centres(height, width).unbind(dim=1)
     waves = [
-        wave(math.pi * k / 2 * axis) for axis in (x, y) for k in range(1, harmonics + 1) for wave in (torch.sin, torch.cos)
+        wave(math.pi * k / 2 * axis)
+        for axis in (x, y)
+        for k in range(1, harmonics + 1)
+        for wave in (torch.sin, torch.cos)
     ]
     return torch.stack([x, y, torch.ones_like(x), *waves])
 

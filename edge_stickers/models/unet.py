@@ -54,9 +54,7 @@ class Stage(nn.Module):
         self.conv = TemporalConv(channels, frames=unet["frames"], groups=groups)
         self.attention = TemporalAttention(channels, frames=unet["frames"], head_dim=unet["head_dim"], groups=groups)
 
-    def forward(
-        self, x: Tensor, still: Tensor, field: Tensor, embedding: Tensor, context_kv: Tensor | None
-    ) -> Tensor:
+    def forward(self, x: Tensor, still: Tensor, field: Tensor, embedding: Tensor, context_kv: Tensor | None) -> Tensor:
         """(B F, in, H, W) to (B F, C, H, W)."""
         if self.still is not None:
             x = self.still(x, still, field)

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edge_stickers.data.dataset import ClipSource
+from edge_stickers.data.pictures import save_rows
 from edge_stickers.models.autoencoder import COMPRESSION, StickerAutoencoder
 from edge_stickers.training.objectives import edge_loss, psnr, reconstruction_loss
-from edge_stickers.training.pictures import save_rows
 
 LATENT_NOISE = 0.05
 """Standard deviation of the noise on the latent in training, so that small errors of the denoiser stay small."""

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from edge_stickers.config import FRAMES
 from edge_stickers.data.dataset import ClipSource
+from edge_stickers.data.pictures import save_rows
 from edge_stickers.models.autoencoder import StickerAutoencoder
 from edge_stickers.models.text import tokenize
 from edge_stickers.models.unet import StickerUNet
@@ -23,7 +24,6 @@ from edge_stickers.sampling.schedule import TRAIN_TIMESTEPS, add_noise, rows
 from edge_stickers.training.latents import LatentBatch, LatentCache
 from edge_stickers.training.motion import encode_text
 from edge_stickers.training.objectives import flow_loss
-from edge_stickers.training.pictures import save_rows
 
 NEAR_NOISE = 0.5
 """Share of clips trained within 0.15 of the pure noise, where the motion is decided; the rest is spread evenly."""

@@ -15,12 +15,12 @@ from transformers import PreTrainedModel
 from edge_stickers.config import FRAMES
 from edge_stickers.data.dataset import ClipSource
 from edge_stickers.data.families import Motion
+from edge_stickers.data.pictures import save_rows
 from edge_stickers.data.transforms import moving_grid
 from edge_stickers.models.functional import smooth_basis
 from edge_stickers.models.text import tokenize
 from edge_stickers.models.unet import StickerUNet
 from edge_stickers.training.objectives import place_loss
-from edge_stickers.training.pictures import save_rows
 
 GRID = 16
 """Places along a side of the canvas at which a field is compared with a motion."""
@@ -127,7 +127,7 @@ class MotionStage:
         return loss, {"place_cells": loss.detach()}
 
     def sample(self, model: Any, path: Path) -> None:
-        """Held-out clips: real frames above the still resampled along the field, which is what the denoiser starts from."""
+        """Held-out clips: real frames above the still resampled along the field."""
         plans = self.held_out.batch(range(8))
         device = next(model.parameters()).device
         pictures: list[Tensor] = []

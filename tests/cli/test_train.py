@@ -26,7 +26,11 @@ def handed(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "stages"),
-    [("autoencoder", ("autoencoder",)), ("denoiser", ("denoiser",)), ("student", ("autoencoder", "motion", "denoiser"))],
+    [
+        ("autoencoder", ("autoencoder",)),
+        ("denoiser", ("denoiser",)),
+        ("student", ("autoencoder", "motion", "denoiser")),
+    ],
 )
 def test_each_sub_command_has_its_stages_and_the_default_plans(call, handed, tmp_path, name, stages):
     result = call("train", name, "-o", tmp_path)

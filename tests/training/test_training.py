@@ -171,7 +171,11 @@ def test_the_motion_stage_learns_a_sentence(tiny_pipeline, tmp_path: Path) -> No
             return SimpleNamespace(caption=sentences[index % 2], motion=motions[index % 2])
 
     stage = MotionStage(
-        unet, tiny_pipeline.text_encoder, tiny_pipeline.tokenizer.backend_tokenizer, Source(), None  # type: ignore[arg-type]
+        unet,
+        tiny_pipeline.text_encoder,
+        tiny_pipeline.tokenizer.backend_tokenizer,
+        Source(),
+        None,  # type: ignore[arg-type]
     )
     batch = stage.batch(range(4), torch.device("cpu"))
     with torch.no_grad():
