@@ -1,5 +1,5 @@
 # make setup   creates .venv and installs everything into it (once; again when pyproject.toml changed)
-# make demo    builds bundles of the default student for every target and animates a sticker with one
+# make demo    builds a bundle of the default student for each platform and animates a sticker with one
 # make test    runs the tests
 # make lint    ruff, ruff format and mypy --strict
 # make clean   removes what the other targets and the tools made; .venv stays (rm -rf .venv to start over)
@@ -31,11 +31,15 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install $(PIP_FLAGS) --editable '.[dev]'
 	@touch $@
 
+# One folder a platform, each with what its app needs and no more.
 demo: $(STAMP)
-	$(BIN)/edge-stickers build --target executorch,onnx,coreml -o build/bundle
-	$(BIN)/edge-stickers animate $(STICKER) --prompt "the cat hops" --bundle build/bundle --runtime executorch -o build/demo.webp
+	$(BIN)/edge-stickers build --target executorch -o build/android
+	$(BIN)/edge-stickers build --target coreml -o build/ios
+	$(BIN)/edge-stickers build --target onnx -o build/web
+	$(BIN)/edge-stickers animate $(STICKER) --prompt "the cat hops" --bundle build/android -o build/demo.webp
 	@echo
-	@echo "look at build/demo.webp (open it in a browser) and build/bundle/report.html"
+	@echo "look at build/demo.webp (open it in a browser) and build/android/report.html;"
+	@echo "drop build/android, build/ios or build/web into an app"
 
 # The conformance suite gets a process of its own: other tests replace a runtime for their whole session.
 CONFORMANCE := tests/runtimes/test_conformance.py

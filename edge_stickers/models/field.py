@@ -40,13 +40,13 @@ class MotionField(nn.Module):
             at_rest = self.to_field.bias.view(2, self.terms, moments.shape[1])
             at_rest[0, 0, 0] = at_rest[1, 1, 0] = 1.0  # the identity: x from x, y from y
         self.moments: Tensor
-        self.register_buffer("moments", moments.t().contiguous(), persistent=False)  # (9, F)
+        self.register_buffer("moments", moments, persistent=False)
 
     def forward(self, text: Tensor, strength: Tensor) -> Tensor:
         """Pooled text (B, text_dim) and strength (B, 1) to (B F, 2, terms), in coordinates -1..1."""
         told = self.hidden(torch.cat([text, strength, strength * strength], dim=1))
-        over_time = self.to_field(told).reshape(-1, 2 * self.terms, self.moments.shape[0])
-        fields = torch.matmul(over_time, self.moments)  # (B, 2 terms, F)
+        over_time = self.to_field(told).reshape(-1, 2 * self.terms, self.moments.shape[1])
+        fields = nn.functional.linear(over_time, self.moments)  # (B, 2 terms, F)
         return fields.transpose(1, 2).reshape(-1, 2, self.terms)
 
 
@@ -73,11 +73,11 @@ class StillRead(nn.Module):
             nn.init.dirac_(layer.weight)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         self.places: Tensor
-        self.register_buffer("places", smooth_basis(size, size, harmonics), persistent=False)  # (terms, H W)
+        self.register_buffer("places", smooth_basis(size, size, harmonics), persistent=False)  # (H W, terms)
 
     def forward(self, still: Tensor, field: Tensor) -> tuple[Tensor, Tensor]:
         """The still's latent (B, C, H, W) and (B F, 2, terms) to what was read (B F, channels, H, W) and its latent."""
-        source = torch.matmul(field, self.places) * (self.size / 2)  # (B F, 2, H W), in cells
+        source = nn.functional.linear(field, self.places) * (self.size / 2)  # (B F, 2, H W), in cells
         read = gaussian_read(self.to_value(still), source, self.log_sharpness.exp())
         read = read.reshape(field.shape[0], -1, self.size, self.size)
         return read, self.to_base(read)

@@ -61,7 +61,7 @@ def smooth_basis(height: int, width: int, harmonics: int = 4) -> Tensor:
         harmonics: M, half waves that fit the canvas at most.
 
     Returns:
-        (3 + 4 M, H * W), coordinates -1..1 at the cells' centres; sin and cos of pi k / 2 times x, then times y.
+        (H * W, 3 + 4 M), coordinates -1..1 at the cells' centres; sin and cos of pi k / 2 times x, then times y.
     """
     x, y = cell_centres(height, width).unbind(dim=1)
     waves = [
@@ -70,7 +70,7 @@ def smooth_basis(height: int, width: int, harmonics: int = 4) -> Tensor:
         for k in range(1, harmonics + 1)
         for wave in (torch.sin, torch.cos)
     ]
-    return torch.stack([x, y, torch.ones_like(x), *waves])
+    return torch.stack([x, y, torch.ones_like(x), *waves], dim=1)
 
 
 def gaussian_read(values: Tensor, source: Tensor, sharpness: Tensor) -> Tensor:
@@ -96,8 +96,10 @@ def gaussian_read(values: Tensor, source: Tensor, sharpness: Tensor) -> Tensor:
     along_x = torch.softmax(along_x * -sharpness, dim=2)
     along_y = torch.softmax(along_y * -sharpness, dim=2)
     table = values.permute(0, 3, 1, 2).reshape(clips, width, channels * height)
-    read = torch.bmm(along_x.to(table.dtype), table).reshape(clips, -1, channels, height)
-    read = (read * along_y.to(table.dtype).unsqueeze(2)).mean(dim=3) * height  # (B, F Q, C)
+    read = torch.bmm(along_x, table).reshape(clips, -1, channels, height)
+    if along_y.dtype != read.dtype:  # under autocast the product is in half precision
+        along_y = along_y.to(read.dtype)
+    read = (read * along_y.unsqueeze(2)).mean(dim=3) * float(height)  # (B, F Q, C)
     return read.reshape(frames, queries, channels).transpose(1, 2)
 
 

@@ -89,16 +89,16 @@ class StillAttention(nn.Module):
         self.cells: Tensor
         cells = torch.tensor([width / 2, height / 2])[:, None]
         self.register_buffer("keys", place_key(height, width)[None, None], persistent=False)  # (1, 1, 4, H W)
-        self.register_buffer("places", smooth_basis(height, width, harmonics), persistent=False)  # (terms, H W)
+        self.register_buffer("places", smooth_basis(height, width, harmonics), persistent=False)  # (H W, terms)
         self.register_buffer("cells", cells, persistent=False)  # (2, 1): cells in one unit of the field
 
     def forward(self, x: Tensor, still: Tensor, field: Tensor) -> Tensor:
         """(B F, C, H, W), the still's features (B, Cs, H, W) and the field (B F, 2, terms) to (B F, C, H, W)."""
         batch, clips, heads, dim = x.shape[0], still.shape[0], self.heads, self.head_dim
-        cells = self.places.shape[1]
+        cells = self.places.shape[0]
         queries = self.to_query(self.norm(x)).reshape(batch, heads, dim - 2, cells)
         content, offset = queries.split([dim - 4, 2], dim=2)
-        source = (torch.matmul(field, self.places) * self.cells).unsqueeze(1)  # (B F, 1, 2, H W)
+        source = (nn.functional.linear(field, self.places) * self.cells).unsqueeze(1)  # (B F, 1, 2, H W)
         source = (offset + source + self.corners).reshape(batch * heads, 2, cells)
         sharpness = self.log_sharpness.exp().repeat(batch, 1, 1)  # (B F heads, 1, 1)
         place = place_query(source, sharpness).reshape(batch, heads, 4, cells)

@@ -136,7 +136,7 @@ class MotionStage:
             strength = torch.tensor([motion.amplitude], device=device)
             field = model(encode_text(self.text_encoder, tokens), (tokens != 0).long(), strength).float().cpu()
             side = still.shape[-1]
-            grid = torch.matmul(field, smooth_basis(side, side, (field.shape[2] - 3) // 4))
+            grid = torch.nn.functional.linear(field, smooth_basis(side, side, (field.shape[2] - 3) // 4))
             grid = grid.transpose(1, 2).reshape(FRAMES, side, side, 2)
             moved = torch.nn.functional.grid_sample(still.expand(FRAMES, -1, -1, -1), grid, align_corners=False)
             pictures += [frames, moved]

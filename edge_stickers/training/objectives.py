@@ -71,10 +71,10 @@ def place_loss(field: Tensor, source: Tensor, places: Tensor, *, known: Tensor) 
     Args:
         field: (B, F, 2, terms), see `MotionField`.
         source: (B, F, 2, P) the known source points of P places, -1..1.
-        places: (terms, P) `smooth_basis` at these places.
+        places: (P, terms) `smooth_basis` at these places.
         known: (B,) 1 where the motion is known, else 0.
     """
     far = source.abs().amax(dim=2, keepdim=True).clamp_min(1.0)
-    error = (torch.matmul(field.float(), places) - source) * (16.0 / far)
+    error = (torch.nn.functional.linear(field.float(), places) - source) * (16.0 / far)
     error = torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none")
     return (error.flatten(1).mean(dim=1) * known).sum() / known.sum().clamp_min(1.0)

@@ -133,8 +133,8 @@ def test_flow_loss_is_an_error_of_the_velocity() -> None:
 
 def test_place_loss_is_zero_where_a_field_looks_as_the_motion_says_and_grows_with_the_distance() -> None:
     places = smooth_basis(8, 8, 2)
-    field = torch.randn(1, 3, 2, len(places)) * 0.1
-    source = field @ places
+    field = torch.randn(1, 3, 2, places.shape[1]) * 0.1
+    source = field @ places.t()
     losses = []
     for shift in (0.0, 0.05, 0.1, 0.25):
         moved = field.clone()
@@ -152,7 +152,7 @@ def test_a_field_can_tell_every_motion_of_a_whole_sticker(family: str) -> None:
     motion = Motion(family, "clockwise" if family == "spin" else None, 0.9)
     told = told_motion([motion], torch.device("cpu"))
     places = smooth_basis(GRID, GRID, 4)
-    exact = torch.linalg.lstsq(places.t().expand(8, -1, -1), told.source[0].transpose(1, 2)).solution  # (F, terms, 2)
+    exact = torch.linalg.lstsq(places.expand(8, -1, -1), told.source[0].transpose(1, 2)).solution  # (F, terms, 2)
     assert float(told.loss(exact.transpose(1, 2))) < 0.5 * 0.2**2
     if family != "talk":
         still = torch.zeros(8, 2, 19)
