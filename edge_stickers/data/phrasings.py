@@ -38,13 +38,21 @@ class PhrasingTable:
 def phrasing_table() -> PhrasingTable:
     """The table of this package."""
     found = tomllib.loads(files("edge_stickers.data").joinpath("phrasings.toml").read_text(encoding="utf-8"))
-    lists = {
-        name: {family: tuple(phrases) for family, phrases in found[name].items()}
-        for name in ("to", "train", "verbs", "held_out")
-    }
+    wrappers = found["wrappers"]
     return PhrasingTable(
-        side=found["side"], **lists, **{form: tuple(wrappers) for form, wrappers in found["wrappers"].items()}
+        to=_tuples(found["to"]),
+        side=found["side"],
+        train=_tuples(found["train"]),
+        verbs=_tuples(found["verbs"]),
+        base=tuple(wrappers["base"]),
+        third_person=tuple(wrappers["third_person"]),
+        gerund=tuple(wrappers["gerund"]),
+        held_out=_tuples(found["held_out"]),
     )
+
+
+def _tuples(lists: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(phrases) for name, phrases in lists.items()}
 
 
 _DOUBLED = frozenset({"bat", "chat", "get", "hop", "flip", "shed", "shut", "skip", "spin", "swim", "throb", "tip"})

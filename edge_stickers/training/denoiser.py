@@ -21,7 +21,7 @@ from edge_stickers.models.text import tokenize
 from edge_stickers.models.unet import StickerUNet
 from edge_stickers.sampling.sampler import DEFAULT_STEPS, sample
 from edge_stickers.sampling.schedule import TRAIN_TIMESTEPS, add_noise, rows
-from edge_stickers.training.latents import LatentBatch, LatentCache
+from edge_stickers.training.latents import LatentBatch, LatentCache, holds_still
 from edge_stickers.training.motion import encode_text
 from edge_stickers.training.objectives import flow_loss
 
@@ -33,12 +33,14 @@ TEXT_DROPOUT = 0.05
 """Share of clips trained without text, which guidance needs."""
 FLAT_WEIGHT = 0.25
 """Weight of latent cells where neither the still nor the frame has anything; cells with something weigh 1."""
+HOLD_REPEATS = 3
+"""How often a pass shows each clip whose sticker holds still: the motion field tells all of the others' motion."""
 CHANGE_WEIGHT = 4.0
 """Weight of cells that change on or around a sticker that holds still: eyes, a mouth, hearts. They are few."""
 
 
 class DenoiserStage:
-    """Draws clips from a cache that may still grow while training runs.
+    """Draws clips from a cache.
 
     Args:
         unet: what is trained.
@@ -70,13 +72,18 @@ class DenoiserStage:
         self.model: nn.Module = unet
         self.text_encoder, self.cache, self.source = text_encoder.requires_grad_(False), cache, source
         self.vae, self.tokenizer, self.held_out, self.seed, self.blank = vae, tokenizer, held_out, seed, blank
+        holds = np.array([holds_still(source.plan(index).motion) for index in range(cache.done)])
+        self.order = np.repeat(np.arange(cache.done), np.where(holds, HOLD_REPEATS, 1))
         self.fields: list[Tensor] = []
         unet.field.register_forward_hook(lambda _module, _inputs, out: self.fields.append(out))
 
     def batch(self, indices: range, device: torch.device) -> LatentBatch:
         """B clips; each pass over the cache is a fresh permutation, told in fresh sentences."""
-        count = self.cache.done
-        picks = [int(np.random.default_rng([self.seed, i // count]).permutation(count)[i % count]) for i in indices]
+        count = len(self.order)
+        picks = [
+            int(self.order[np.random.default_rng([self.seed, i // count]).permutation(count)[i % count]])
+            for i in indices
+        ]
         tellings = [i // count for i in indices]
         return self.cache.read(picks, self.source, self.tokenizer, device, tellings=tellings)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from edge_stickers.config import FRAMES
 from edge_stickers.data.dataset import ClipSource
-from edge_stickers.data.families import FAMILIES
+from edge_stickers.data.families import FAMILIES, Motion
 from edge_stickers.models.autoencoder import COMPRESSION, StickerAutoencoder
 from edge_stickers.models.text import tokenize
 from edge_stickers.training.motion import ToldMotion, told_motion
@@ -97,7 +97,7 @@ class LatentCache:
         """
         plans = [source.plan(index, telling=telling) for index, telling in zip(indices, tellings, strict=True)]
         motions = [plan.motion for plan in plans]
-        holds = [float(FAMILIES[motion.family].kind in ("part", "effect")) for motion in motions]
+        holds = [float(holds_still(motion)) for motion in motions]
         return LatentBatch(
             torch.from_numpy(self.latents[np.asarray(indices)]).to(device).float(),
             torch.tensor([tokenize(tokenizer, plan.caption)[0] for plan in plans], device=device),
@@ -105,6 +105,11 @@ class LatentCache:
             told_motion(motions, device),
             torch.tensor(holds, device=device),
         )
+
+
+def holds_still(motion: Motion) -> bool:
+    """Whether a sticker holds still while something on it or around it changes."""
+    return FAMILIES[motion.family].kind in ("part", "effect")
 
 
 def _grow(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
