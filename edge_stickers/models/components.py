@@ -20,7 +20,7 @@ class TextEncoderComponent(nn.Module):
     def __init__(self, text_encoder: nn.Module, unet: StickerUNet) -> None:
         super().__init__()
         self.text_encoder = text_encoder
-        self.context_projection = unet.context_projection
+        self.context_projection, self.field_projection = unet.context_projection, unet.field_projection
         self.null_token = unet.null_token
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ def component_specs(pipeline: StickerPipeline) -> dict[Component, ComponentSpec]
     pixels = size * COMPRESSION
     ids = TensorSpec("input_ids", (1, MAX_TOKENS), "int64")
     mask = TensorSpec("attention_mask", (1, MAX_TOKENS), "int64")
-    context = TensorSpec("context_kv", (1, MAX_TOKENS, pipeline.unet.context_projection.out_features))
+    context = TensorSpec("context_kv", (1, MAX_TOKENS, pipeline.unet.context_dim))
     still = TensorSpec("image_latents", (1, channels, size, size))
     sample = TensorSpec("sample", (frames, channels, size, size))
     prediction = TensorSpec("noise_pred", sample.shape)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from edge_stickers.models.functional import frame_features, gaussian_read, smooth_basis
+from edge_stickers.models.functional import frame_features, gaussian_read, smooth_basis, source_points
 
 
 class MotionField(nn.Module):
@@ -77,7 +77,7 @@ class StillRead(nn.Module):
 
     def forward(self, still: Tensor, field: Tensor) -> tuple[Tensor, Tensor]:
         """The still's latent (B, C, H, W) and (B F, 2, terms) to what was read (B F, channels, H, W) and its latent."""
-        source = nn.functional.linear(field, self.places) * (self.size / 2)  # (B F, 2, H W), in cells
+        source = source_points(field, self.places) * (self.size / 2)  # (B F, 2, H W), in cells
         read = gaussian_read(self.to_value(still), source, self.log_sharpness.exp())
         read = read.reshape(field.shape[0], -1, self.size, self.size)
         return read, self.to_base(read)

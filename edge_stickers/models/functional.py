@@ -52,6 +52,29 @@ def cell_centres(height: int, width: int) -> Tensor:
     return torch.stack([grid_x, grid_y], dim=-1).reshape(height * width, 2)
 
 
+POOLS = 4
+"""Learned ways of weighing the tokens when a text is pooled: a verb, a direction, an adverb."""
+
+
+def fill_padding(hidden: Tensor, mask: Tensor, null_token: Tensor) -> Tensor:
+    """Hidden states (B, T, D) with a learned null token (D,) where the mask (B, T) has no token."""
+    kept = mask.unsqueeze(2).to(hidden.dtype)
+    return hidden * kept + null_token * (1.0 - kept)
+
+
+def pool_tokens(tokens: Tensor) -> Tensor:
+    """Tokens to one vector, by weights that they bring along.
+
+    Args:
+        tokens: (B, T, D); the first `POOLS` channels are the logits of each token's weight in each sum.
+
+    Returns:
+        (B, POOLS * (D - POOLS)).
+    """
+    logits, values = torch.split(tokens, [POOLS, tokens.shape[2] - POOLS], dim=2)
+    return torch.bmm(torch.softmax(logits.transpose(1, 2), dim=2), values).flatten(1)
+
+
 def smooth_basis(height: int, width: int, harmonics: int = 4) -> Tensor:
     """Functions of a grid whose sums are smooth fields: x, y, 1, then half waves along either axis.
 
@@ -71,6 +94,22 @@ def smooth_basis(height: int, width: int, harmonics: int = 4) -> Tensor:
         for wave in (torch.sin, torch.cos)
     ]
     return torch.stack([x, y, torch.ones_like(x), *waves], dim=1)
+
+
+def source_points(field: Tensor, places: Tensor) -> Tensor:
+    """Where a field looks: its functions summed at each place.
+
+    Args:
+        field: (B F, 2, terms).
+        places: (P, terms) of `smooth_basis`.
+
+    Returns:
+        (B F, 2, P), coordinates -1..1; in single precision under autocast, too, as half of it misses by a pixel.
+    """
+    if torch.is_autocast_enabled(field.device.type):
+        with torch.autocast(field.device.type, enabled=False):
+            return F.linear(field.float(), places)
+    return F.linear(field, places)
 
 
 def gaussian_read(values: Tensor, source: Tensor, sharpness: Tensor) -> Tensor:

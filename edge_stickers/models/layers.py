@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from edge_stickers.models.functional import attention, place_key, place_query, smooth_basis
+from edge_stickers.models.functional import attention, place_key, place_query, smooth_basis, source_points
 
 
 class ResBlock(nn.Module):
@@ -98,7 +98,7 @@ class StillAttention(nn.Module):
         cells = self.places.shape[0]
         queries = self.to_query(self.norm(x)).reshape(batch, heads, dim - 2, cells)
         content, offset = queries.split([dim - 4, 2], dim=2)
-        source = (nn.functional.linear(field, self.places) * self.cells).unsqueeze(1)  # (B F, 1, 2, H W)
+        source = (source_points(field, self.places) * self.cells).unsqueeze(1)  # (B F, 1, 2, H W)
         source = (offset + source + self.corners).reshape(batch * heads, 2, cells)
         sharpness = self.log_sharpness.exp().repeat(batch, 1, 1)  # (B F heads, 1, 1)
         place = place_query(source, sharpness).reshape(batch, heads, 4, cells)
@@ -109,8 +109,16 @@ class StillAttention(nn.Module):
         value = self.to_value(still).reshape(clips, heads, dim, cells).transpose(2, 3).contiguous()
         frames = batch // clips
         key, value = key.repeat_interleave(frames, dim=0), value.repeat_interleave(frames, dim=0)
-        read = attention(query, key, value, scale=1.0).transpose(2, 3)  # (B F, heads, dim, H W)
+        read = place_attention(query, key, value).transpose(2, 3)  # (B F, heads, dim, H W)
         return x + self.to_out(read.reshape(batch, heads * dim, x.shape[2], x.shape[3]))
+
+
+def place_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention with place channels, whose products are too large for half precision under autocast."""
+    if torch.is_autocast_enabled(query.device.type):
+        with torch.autocast(query.device.type, enabled=False):
+            return attention(query.float(), key.float(), value.float(), scale=1.0)
+    return attention(query, key, value, scale=1.0)
 
 
 def head_corners(heads: int) -> Tensor:

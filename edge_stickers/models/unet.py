@@ -12,14 +12,19 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 from edge_stickers.models.field import MotionField, StillRead
-from edge_stickers.models.functional import cell_centres, frame_features, timestep_embedding
+from edge_stickers.models.functional import (
+    POOLS,
+    cell_centres,
+    fill_padding,
+    frame_features,
+    pool_tokens,
+    timestep_embedding,
+)
 from edge_stickers.models.layers import ResBlock, StillAttention, TextAttention
 from edge_stickers.models.temporal import TemporalAttention, TemporalConv
 
 TIME_DIM = 64
 """Width of the sinusoidal embedding of the diffusion time."""
-POOLS = 4
-"""Learned ways of weighing the tokens when the text is pooled: a verb, a direction, an adverb."""
 
 
 class Stage(nn.Module):
@@ -149,6 +154,7 @@ class StickerUNet(ModelMixin, ConfigMixin):
 
         self.text_widths = [m.channels for m in self.modules() if isinstance(m, TextAttention)]
         self.context_projection = nn.Linear(text_dim, 2 * sum(self.text_widths) + pooled_dim)
+        self.field_projection = nn.Linear(text_dim, pooled_dim)
         self.null_token = nn.Parameter(torch.zeros(text_dim))
 
         self.coordinates: Tensor
@@ -157,8 +163,13 @@ class StickerUNet(ModelMixin, ConfigMixin):
         self.register_buffer("coordinates", grid.contiguous(), persistent=False)
         self.register_buffer("features", frame_features(frames), persistent=False)  # (F, 8)
 
+    @property
+    def context_dim(self) -> int:
+        """Channels of `context_kv`, K."""
+        return int(self.context_projection.out_features + self.field_projection.out_features)
+
     def project_context(self, encoder_hidden_states: Tensor, attention_mask: Tensor) -> Tensor:
-        """Keys and values of every text attention, and the pooled text: all that a step needs of the prompt.
+        """Keys and values of every text attention, and the text to be pooled: all that a step needs of the prompt.
 
         Args:
             encoder_hidden_states: (B, T, text_dim).
@@ -167,23 +178,14 @@ class StickerUNet(ModelMixin, ConfigMixin):
         Returns:
             context_kv: (B, T, K).
         """
-        mask = attention_mask.unsqueeze(2).to(encoder_hidden_states.dtype)
-        hidden = encoder_hidden_states * mask + self.null_token * (1.0 - mask)
-        context_kv: Tensor = self.context_projection(hidden)
-        return context_kv
+        hidden = fill_padding(encoder_hidden_states, attention_mask, self.null_token)
+        return torch.cat([self.context_projection(hidden), self.field_projection(hidden)], dim=2)
 
     def motion_field(self, context_kv: Tensor, motion_strength: Tensor) -> Tensor:
         """What the text tells of the motion, by itself: (B, T, K) and (B,) to (B F, 2, terms), see `MotionField`."""
-        _, text = self._split_context(context_kv)
-        field: Tensor = self.field(text, motion_strength[:, None])
+        told = context_kv[:, :, -self.config.pooled_dim :]
+        field: Tensor = self.field(pool_tokens(told), motion_strength[:, None])
         return field
-
-    def _split_context(self, context_kv: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Keys and values of each text attention, and the pooled text (B, POOLS * (pooled_dim - POOLS))."""
-        splits = [2 * width for width in self.text_widths]
-        *contexts, pooled = torch.split(context_kv, [*splits, self.config.pooled_dim], dim=2)
-        logits, tokens = torch.split(pooled, [POOLS, self.config.pooled_dim - POOLS], dim=2)
-        return contexts, torch.bmm(torch.softmax(logits.transpose(1, 2), dim=2), tokens).flatten(1)
 
     def forward(
         self, sample: Tensor, timestep: Tensor, context_kv: Tensor, image_latents: Tensor, motion_strength: Tensor
@@ -201,9 +203,9 @@ class StickerUNet(ModelMixin, ConfigMixin):
             (B F, C, h, w), the clean latents that the model believes in.
         """
         clips, frames = image_latents.shape[0], self.config.frames
-        contexts, text = self._split_context(context_kv)
-        remaining = iter(contexts)
-        strength = motion_strength[:, None]
+        splits = [*(2 * width for width in self.text_widths), *[self.config.pooled_dim] * 2]
+        *contexts, pooled, _ = torch.split(context_kv, splits, dim=2)
+        remaining, text, strength = iter(contexts), pool_tokens(pooled), motion_strength[:, None]
         clip = torch.cat([timestep_embedding(timestep, TIME_DIM), text, strength, strength * strength], dim=1)
         clip = clip.unsqueeze(1).expand(clips, frames, clip.shape[1]).reshape(clips * frames, clip.shape[1])
         code = self.features.unsqueeze(0).expand(clips, frames, 8).reshape(clips * frames, 8)
@@ -215,7 +217,7 @@ class StickerUNet(ModelMixin, ConfigMixin):
             still = block(still if level == 0 else self.still_down[level - 1](still), self.still_embedding)
             stills.append(still)
 
-        field = self.field(text, strength)
+        field = self.motion_field(context_kv, motion_strength)
         read, base = self.read(image_latents, field)
         held = image_latents.unsqueeze(1).expand(clips, frames, *image_latents.shape[1:]).reshape(sample.shape)
         h = self.conv_in(torch.cat([sample, held, read, self.coordinates.expand(clips * frames, -1, -1, -1)], dim=1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,11 @@ from edge_stickers.models.unet import StickerUNet
 from edge_stickers.sampling.sampler import DEFAULT_STEPS, sample
 from edge_stickers.sampling.schedule import TRAIN_TIMESTEPS, add_noise, rows
 from edge_stickers.training.latents import LatentBatch, LatentCache, holds_still
-from edge_stickers.training.motion import encode_text
+from edge_stickers.training.motion import encode_text, freeze_field
 from edge_stickers.training.objectives import flow_loss
 
 NEAR_NOISE = 0.5
 """Share of clips trained within 0.15 of the pure noise, where the motion is decided; the rest is spread evenly."""
-PLACE_WEIGHT = 0.2
-"""Weight of the place loss, which counts in cells."""
-TEXT_DROPOUT = 0.05
-"""Share of clips trained without text, which guidance needs."""
 FLAT_WEIGHT = 0.25
 """Weight of latent cells where neither the still nor the frame has anything; cells with something weigh 1."""
 HOLD_REPEATS = 3
@@ -40,7 +35,7 @@ CHANGE_WEIGHT = 4.0
 
 
 class DenoiserStage:
-    """Draws clips from a cache.
+    """Draws clips from a cache; the motion field stays as its own stage left it.
 
     Args:
         unet: what is trained.
@@ -74,8 +69,7 @@ class DenoiserStage:
         self.vae, self.tokenizer, self.held_out, self.seed, self.blank = vae, tokenizer, held_out, seed, blank
         holds = np.array([holds_still(source.plan(index).motion) for index in range(cache.done)])
         self.order = np.repeat(np.arange(cache.done), np.where(holds, HOLD_REPEATS, 1))
-        self.fields: list[Tensor] = []
-        unet.field.register_forward_hook(lambda _module, _inputs, out: self.fields.append(out))
+        freeze_field(unet)
 
     def batch(self, indices: range, device: torch.device) -> LatentBatch:
         """B clips; each pass over the cache is a fresh permutation, told in fresh sentences."""
@@ -90,26 +84,21 @@ class DenoiserStage:
     def loss(
         self, model: nn.Module, batch: LatentBatch, generator: torch.Generator
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Flow loss at random times, half of them near the pure noise where sampling starts, and place loss."""
+        """Flow loss at random times, half of them near the pure noise where sampling starts."""
         clean, device = batch.latents, batch.latents.device
         clips, frames = clean.shape[:2]
-        uniform, near, drop = torch.rand((3, clips), generator=generator, device=device)
+        uniform, near = torch.rand((2, clips), generator=generator, device=device)
         time = torch.where(near < NEAR_NOISE, 1.0 - 0.15 * uniform * uniform, uniform.clamp_min(0.02))
         noise = torch.randn(clean.shape, generator=generator, device=device)
-        told = (drop >= TEXT_DROPOUT).long()
         hidden = encode_text(self.text_encoder, batch.tokens)
         still = clean[:, 0]
         unet: Any = getattr(model, "module", model)
-        context = unet.project_context(hidden, batch.mask * told[:, None])
-        self.fields.clear()
+        context = unet.project_context(hidden, batch.mask)
         noisy = add_noise(clean, noise, time).flatten(0, 1)
         prediction = model(noisy, time * TRAIN_TIMESTEPS, context, still, batch.strength)
         prediction = prediction.float().unflatten(0, (clips, frames))
-        flow = flow_loss(prediction, clean, time, weight=self._weight(batch))
-        place = replace(batch.told, known=batch.told.known * told).loss(self.fields[0])
-        return flow + PLACE_WEIGHT * place, {
-            "flow": flow.detach(),
-            "place_cells": place.detach(),
+        loss = flow_loss(prediction, clean, time, weight=self._weight(batch))
+        return loss, {
             "x0_mse": (prediction.detach() - clean).square().mean(),
             "still_mse": (still[:, None] - clean).square().mean(),
         }

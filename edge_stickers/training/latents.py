@@ -22,7 +22,6 @@ from edge_stickers.data.dataset import ClipSource
 from edge_stickers.data.families import FAMILIES, Motion
 from edge_stickers.models.autoencoder import COMPRESSION, StickerAutoencoder
 from edge_stickers.models.text import tokenize
-from edge_stickers.training.motion import ToldMotion, told_motion
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,6 @@ class LatentBatch:
     """(B, T) int64, padded with 0."""
     strength: Tensor
     """(B,) in 0..1."""
-    told: ToldMotion
-    """How each whole sticker moves."""
     holds: Tensor
     """(B,) 1 where the sticker holds still and something on it or around it changes, else 0."""
 
@@ -102,7 +99,6 @@ class LatentCache:
             torch.from_numpy(self.latents[np.asarray(indices)]).to(device).float(),
             torch.tensor([tokenize(tokenizer, plan.caption)[0] for plan in plans], device=device),
             torch.tensor([motion.amplitude for motion in motions], dtype=torch.float32, device=device),
-            told_motion(motions, device),
             torch.tensor(holds, device=device),
         )
 

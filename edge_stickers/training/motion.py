@@ -17,7 +17,7 @@ from edge_stickers.data.dataset import ClipSource
 from edge_stickers.data.families import Motion
 from edge_stickers.data.pictures import save_rows
 from edge_stickers.data.transforms import moving_grid
-from edge_stickers.models.functional import smooth_basis
+from edge_stickers.models.functional import fill_padding, pool_tokens, smooth_basis
 from edge_stickers.models.text import tokenize
 from edge_stickers.models.unet import StickerUNet
 from edge_stickers.training.objectives import place_loss
@@ -69,16 +69,21 @@ class FieldFromText(nn.Module):
 
     def __init__(self, unet: StickerUNet) -> None:
         super().__init__()
-        self.context_projection, self.null_token, self.field = unet.context_projection, unet.null_token, unet.field
-        self.text_widths, self.config = unet.text_widths, unet.config
+        self.field_projection, self.null_token, self.field = unet.field_projection, unet.null_token, unet.field
 
     def forward(self, hidden: Tensor, mask: Tensor, strength: Tensor) -> Tensor:
         """(B, T, text_dim), (B, T) and (B,) to (B F, 2, terms)."""
-        context = StickerUNet.project_context(self, hidden, mask)
-        field: Tensor = StickerUNet.motion_field(self, context, strength)
+        told = self.field_projection(fill_padding(hidden, mask, self.null_token))
+        field: Tensor = self.field(pool_tokens(told), strength[:, None])
         return field
 
-    _split_context = StickerUNet._split_context
+
+def freeze_field(unet: StickerUNet) -> None:
+    """Keeps what this stage taught while another stage trains all the rest."""
+    unet.requires_grad_(True)
+    for part in (unet.field, unet.field_projection):
+        part.requires_grad_(False)
+    unet.null_token.requires_grad_(False)
 
 
 class MotionStage:
