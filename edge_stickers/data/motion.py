@@ -23,6 +23,7 @@ from edge_stickers.data.transforms import (
     placement,
     rotation_about,
     scaling_about,
+    wave_angles,
 )
 from edge_stickers.errors import InputError
 
@@ -43,7 +44,6 @@ __all__ = [
 
 MARGIN = 0.82  # Share of the canvas that a sticker takes, so that it has room to move.
 CLOSED_EYE, MOUTH_RANGE = 0.1, (0.35, 1.25)
-WAVE = math.radians(22)
 
 
 def place(images: Tensor, placements: Tensor) -> Tensor:
@@ -163,21 +163,20 @@ def _sample_frames(images: Tensor, grid: Tensor) -> Tensor:
 def _part_matrices(motion: Motion, part: Tensor) -> list[Matrix]:
     left, top, right, bottom = _extent(part)
     centre = (left + right) / 2, (top + bottom) / 2
+    if motion.family == "wave":
+        return [rotation_about(angle, (centre[0], bottom)) for angle in wave_angles(motion)]
     matrices = []
     for time in motion.times():
         beat = (motion.cycles * time) % 1.0
-        wave = math.sin(2 * math.pi * beat)
         if motion.family == "blink":
             # Open for most of the beat, shut in its middle.
             shut = min(1.0, 1.6 * max(0.0, 1 - abs(beat - 0.5) / 0.25))
             matrices.append(scaling_about(1.0, 1 - (1 - CLOSED_EYE) * shut, centre))
-        elif motion.family == "talk":
+        else:
             low, high = MOUTH_RANGE
+            wave = math.sin(2 * math.pi * beat)
             scale = 1 + motion.amplitude * (high - 1 if wave > 0 else 1 - low) * wave
             matrices.append(scaling_about(1.0, scale, (centre[0], top + 0.3 * (bottom - top))))
-        else:
-            angle = WAVE * (0.4 + 0.6 * motion.amplitude) * wave
-            matrices.append(rotation_about(angle, (centre[0], bottom)))
     return matrices
 
 

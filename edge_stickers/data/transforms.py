@@ -25,6 +25,7 @@ GROW, SHRINK = 0.15, 0.25
 SHIVER, SHIVER_CYCLES = 0.06, 3  # Three beats in eight frames: sides alternate with every frame.
 THINNEST = 0.05  # Edge on, a flat sticker is this wide, as a share.
 FALL = math.radians(60)
+WAVE = math.radians(22)
 JELLY_SHEAR, JELLY_WAVE = 0.14, 0.08
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -69,6 +70,12 @@ def bend(motion: Motion, y: Tensor, frames: int = FRAMES) -> Tensor:
     shear = JELLY_SHEAR * torch.sin(beat) * height**1.5
     wave = JELLY_WAVE * (torch.sin(beat - 3 * math.pi * height) + torch.sin(3 * math.pi * height)) * height
     return motion.amplitude * (shear + wave)
+
+
+def wave_angles(motion: Motion, frames: int = FRAMES) -> list[float]:
+    """How far a waving hand is turned in each frame, in radians."""
+    reach = WAVE * (0.4 + 0.6 * motion.amplitude)
+    return [reach * _wave(motion.cycles * time) for time in motion.times(frames)]
 
 
 def moving_grid(motions: Sequence[Motion], size: int, device: torch.device, placements: Tensor | None = None) -> Tensor:

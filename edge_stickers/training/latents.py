@@ -104,8 +104,8 @@ class LatentCache:
 
 
 def holds_still(motion: Motion) -> bool:
-    """Whether a sticker holds still while something on it or around it changes."""
-    return FAMILIES[motion.family].kind in ("part", "effect")
+    """Whether a sticker holds still while something on it or around it changes; a hand that waves moves as a whole."""
+    return FAMILIES[motion.family].kind in ("part", "effect") and motion.family != "wave"
 
 
 def _grow(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:

@@ -16,7 +16,7 @@ from edge_stickers.config import FRAMES
 from edge_stickers.data.dataset import ClipSource
 from edge_stickers.data.families import Motion
 from edge_stickers.data.pictures import save_rows
-from edge_stickers.data.transforms import moving_grid
+from edge_stickers.data.transforms import affine_grid, moving_grid, rotation_about, wave_angles
 from edge_stickers.models.functional import fill_padding, pool_tokens, smooth_basis
 from edge_stickers.models.text import tokenize
 from edge_stickers.models.unet import StickerUNet
@@ -24,8 +24,8 @@ from edge_stickers.training.objectives import place_loss
 
 GRID = 16
 """Places along a side of the canvas at which a field is compared with a motion."""
-UNKNOWN = ("wave",)
-"""Families in which how much of the sticker moves depends on the sticker."""
+WRIST = (0.0, 0.8)
+"""Where a hand that waves is taken to turn: stickers differ a little, which the denoiser sees and the text does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +34,23 @@ class ToldMotion:
 
     source: Tensor
     """(B, F, 2, P) source points, -1..1; the places themselves where a sticker holds still as a whole."""
-    known: Tensor
-    """(B,) 1 where that is so for the whole sticker, else 0."""
 
     def loss(self, field: Tensor) -> Tensor:
         """`place_loss` of a field (B F, 2, terms)."""
         terms = field.shape[2]
         places = smooth_basis(GRID, GRID, (terms - 3) // 4).to(field.device)
         clips, frames = self.source.shape[:2]
-        return place_loss(field.reshape(clips, frames, 2, terms), self.source, places, known=self.known)
+        return place_loss(field.reshape(clips, frames, 2, terms), self.source, places)
 
 
 def told_motion(motions: Sequence[Motion], device: torch.device) -> ToldMotion:
     """What the library does in B motions."""
     grid = moving_grid(motions, GRID, device)  # (B, F, G, G, 2)
-    source = grid.flatten(2, 3).transpose(2, 3)
-    known = torch.tensor([float(motion.family not in UNKNOWN) for motion in motions], device=device)
-    return ToldMotion(source.contiguous(), known)
+    for index, motion in enumerate(motions):
+        if motion.family == "wave":  # all of a hand sticker is hand
+            turns = torch.tensor([rotation_about(angle, WRIST) for angle in wave_angles(motion)], device=device)
+            grid[index] = affine_grid(turns, GRID)
+    return ToldMotion(grid.flatten(2, 3).transpose(2, 3).contiguous())
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ def flow_loss(
     return (error.flatten(1).mean(dim=1) / time.clamp_min(least_time).square()).mean()
 
 
-def place_loss(field: Tensor, source: Tensor, places: Tensor, *, known: Tensor) -> Tensor:
+def place_loss(field: Tensor, source: Tensor, places: Tensor) -> Tensor:
     """How far a motion field looks from where a known motion says, in cells of a grid of 32 (Huber).
 
     What lies beyond the canvas is empty, so that an error there counts in proportion to how far beyond.
@@ -72,9 +72,7 @@ def place_loss(field: Tensor, source: Tensor, places: Tensor, *, known: Tensor) 
         field: (B, F, 2, terms), see `MotionField`.
         source: (B, F, 2, P) the known source points of P places, -1..1.
         places: (P, terms) `smooth_basis` at these places.
-        known: (B,) 1 where the motion is known, else 0.
     """
     far = source.abs().amax(dim=2, keepdim=True).clamp_min(1.0)
     error = (torch.nn.functional.linear(field.float(), places) - source) * (16.0 / far)
-    error = torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none")
-    return (error.flatten(1).mean(dim=1) * known).sum() / known.sum().clamp_min(1.0)
+    return torch.nn.functional.huber_loss(error, torch.zeros_like(error))

@@ -139,14 +139,13 @@ def test_place_loss_is_zero_where_a_field_looks_as_the_motion_says_and_grows_wit
     for shift in (0.0, 0.05, 0.1, 0.25):
         moved = field.clone()
         moved[..., 2] += shift  # the term 1
-        losses.append(float(place_loss(moved, source, places, known=torch.ones(1))))
+        losses.append(float(place_loss(moved, source, places)))
     assert losses[0] < 1e-10
     assert losses == sorted(losses)
     assert losses[3] == pytest.approx(3.5, rel=0.02)  # Huber, four cells off in a grid of 32
-    assert float(place_loss(field + 1.0, source, places, known=torch.zeros(1))) == 0.0
 
 
-@pytest.mark.parametrize("family", ["spin", "flip", "hop", "jelly", "talk"])
+@pytest.mark.parametrize("family", ["spin", "flip", "hop", "jelly", "wave", "talk"])
 def test_a_field_can_tell_every_motion_of_a_whole_sticker(family: str) -> None:
     """The smooth functions and the harmonics in time reach the library's motions, within a fifth of a cell."""
     motion = Motion(family, "clockwise" if family == "spin" else None, 0.9)
