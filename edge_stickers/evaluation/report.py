@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 METRICS = tuple(field.name for field in fields(ClipMetrics))
+_RIGID = ("as_told", "identity", "identity_nearest", "identity_worst")
+"""What is also shown over the rigid families alone."""
 NOTES = (
     "Registered PSNR: each frame against the still moved by the best affine map, premultiplied RGBA, whole canvas, "
     "peak 1, at most 60 dB; frame 0 is left out.",
@@ -101,6 +103,10 @@ class EvaluationReport:
         names = [name for name in FAMILIES if any(result.family == name for result in results)]
         return {name: summarise([result for result in results if result.family == name]) for name in names}
 
+    def rigid(self, which: str = "clips") -> dict[str, Interval]:
+        """The same over the families that move a sticker as a whole, where it has to stay the same sticker."""
+        return summarise([result for result in getattr(self, which) if FAMILIES[result.family].kind == "rigid"])
+
     def confusion(self, which: str = "clips") -> dict[str, dict[str, int]]:
         """How often each told motion was seen as each."""
         table: dict[str, Counter[str]] = {}
@@ -122,6 +128,7 @@ class EvaluationReport:
         for which in ("clips", "reference", "frozen"):
             data[which] = {
                 "totals": _plain(self.totals(which)),
+                "rigid": _plain(self.rigid(which)),
                 "families": {name: _plain(values) for name, values in self.families(which).items()},
                 "confusion": self.confusion(which),
                 "results": [asdict(result) for result in getattr(self, which)],
@@ -153,12 +160,11 @@ class EvaluationReport:
         return made
 
     def _totals_table(self) -> tuple[list[str], list[list[str]]]:
-        columns = {which: self.totals(which) for which in ("clips", "reference", "frozen")}
-        names = ["as_told", *METRICS]
-        return ["measure", "model", "real clips", "frozen still"], [
-            [name, *(str(columns[which][name]) if name in columns[which] else "-" for which in columns)]
-            for name in names
-        ]
+        groups = ("clips", "reference", "frozen")
+        totals, rigid = [self.totals(which) for which in groups], [self.rigid(which) for which in groups]
+        rows = [[name, *(str(column.get(name, "-")) for column in totals)] for name in ("as_told", *METRICS)]
+        rows += [[f"{name}, rigid families", *(str(column.get(name, "-")) for column in rigid)] for name in _RIGID]
+        return ["measure", "model", "real clips", "frozen still"], rows
 
     def _family_table(self) -> tuple[list[str], list[list[str]]]:
         shown = ("as_told", "identity", "identity_nearest", "identity_worst", "motion", "flicker")

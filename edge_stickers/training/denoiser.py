@@ -40,11 +40,8 @@ class DenoiserStage:
     Args:
         unet: what is trained.
         text_encoder: frozen.
+        tokenizer: its tokenizer.
         cache: encoded clips.
-        source: what the cache was filled from.
-        blank: (C,) the latent of an empty cell, from which cells with something are told.
-        vae: for pictures.
-        tokenizer: of the sentences.
         held_out: for pictures.
         seed: of the order of the clips.
     """
@@ -55,19 +52,17 @@ class DenoiserStage:
         self,
         unet: StickerUNet,
         text_encoder: PreTrainedModel,
-        cache: LatentCache,
-        source: ClipSource,
-        *,
-        blank: Tensor,
-        vae: StickerAutoencoder,
         tokenizer: Tokenizer,
+        cache: LatentCache,
         held_out: ClipSource,
+        *,
         seed: int = 0,
     ) -> None:
         self.model: nn.Module = unet
-        self.text_encoder, self.cache, self.source = text_encoder.requires_grad_(False), cache, source
-        self.vae, self.tokenizer, self.held_out, self.seed, self.blank = vae, tokenizer, held_out, seed, blank
-        holds = np.array([holds_still(source.plan(index).motion) for index in range(cache.done)])
+        self.text_encoder, self.tokenizer = text_encoder.requires_grad_(False), tokenizer
+        self.cache, self.vae, self.held_out, self.seed = cache, cache.vae, held_out, seed
+        self.blank = blank_latent(self.vae, cache.source.size)
+        holds = np.array([holds_still(cache.source.plan(index).motion) for index in range(cache.done)])
         self.order = np.repeat(np.arange(cache.done), np.where(holds, HOLD_REPEATS, 1))
         freeze_field(unet)
 
@@ -79,7 +74,7 @@ class DenoiserStage:
             for i in indices
         ]
         tellings = [i // count for i in indices]
-        return self.cache.read(picks, self.source, self.tokenizer, device, tellings=tellings)
+        return self.cache.read(picks, self.tokenizer, device, tellings=tellings)
 
     def loss(
         self, model: nn.Module, batch: LatentBatch, generator: torch.Generator
@@ -135,3 +130,10 @@ class DenoiserStage:
 
         noise = torch.randn((FRAMES, *latent.shape[1:]), generator=torch.Generator().manual_seed(0)).to(device)
         return self.vae.decode(sample(predict, noise, rows(DEFAULT_STEPS)))
+
+
+@torch.no_grad()
+def blank_latent(vae: StickerAutoencoder, size: int) -> Tensor:
+    """(C,) what a cell with nothing in or around it has: the median over an empty picture of that size."""
+    latent = vae.encode(torch.zeros(1, 4, size, size, device=next(vae.parameters()).device))
+    return latent[0].flatten(1).median(dim=1).values

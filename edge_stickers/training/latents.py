@@ -6,6 +6,7 @@ stopped. Sentences are not kept: each reading of a clip tells it in a new one.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,55 +45,57 @@ class LatentBatch:
 
 
 class LatentCache:
-    """N clips of a source, encoded.
+    """N clips of a source, encoded; clips that another encoder or source left in the folder are made anew.
 
     Args:
         folder: where the files are or shall be.
+        vae: the encoder.
+        source: of the clips.
         count: N.
-        channels: of the latent.
-        size: height and width of the latent.
     """
 
-    def __init__(self, folder: Path, *, count: int, channels: int, size: int) -> None:
+    def __init__(self, folder: Path, vae: StickerAutoencoder, source: ClipSource, *, count: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.count = folder, count
-        self.latents = _grow(folder / "latents.f16", np.float16, (count, FRAMES, channels, size, size))
+        self.folder, self.vae, self.source, self.count = folder, vae, source, count
+        cells = source.size // COMPRESSION
+        shape = count, FRAMES, vae.config.latent_channels, cells, cells
+        self.latents = _grow(folder / "latents.f16", np.float16, shape)
+        self.key = _fingerprint(vae, source)
         index = folder / "index.json"
-        self.done = int(json.loads(index.read_text())["done"]) if index.is_file() else 0
+        known = json.loads(index.read_text()) if index.is_file() else {}
+        self.done = min(int(known["done"]), count) if known.get("key") == self.key else 0
 
     @torch.no_grad()
-    def fill(self, vae: StickerAutoencoder, source: ClipSource, *, upto: int, batch_size: int = 8) -> None:
-        """Encodes clips until `upto` are there."""
-        device = next(vae.parameters()).device
-        while self.done < min(upto, self.count):
+    def fill(self, *, batch_size: int = 8) -> None:
+        """Encodes the clips that are not there yet."""
+        device = next(self.vae.parameters()).device
+        while self.done < self.count:
             indices = range(self.done, min(self.done + batch_size, self.count))
-            batch = source.batch(indices, device=device)
+            batch = self.source.batch(indices, device=device)
             frames = batch.frames.flatten(0, 1).to(memory_format=torch.channels_last)
-            latents = vae.encode(frames).reshape(len(indices), FRAMES, *self.latents.shape[2:])
+            latents = self.vae.encode(frames).reshape(len(indices), FRAMES, *self.latents.shape[2:])
             rows = slice(indices.start, indices.stop)
             self.latents[rows] = latents.half().cpu().numpy()
             self.done = indices.stop
-            (self.folder / "index.json").write_text(json.dumps({"done": self.done}))
+            (self.folder / "index.json").write_text(json.dumps({"done": self.done, "key": self.key}))
 
     def read(
         self,
         indices: Sequence[int],
-        source: ClipSource,
         tokenizer: Tokenizer,
         device: torch.device,
         *,
         tellings: Sequence[int],
     ) -> LatentBatch:
-        """The clips with these numbers, each below `done`, of the source that they were filled from.
+        """The clips with these numbers, each below `done`.
 
         Args:
             indices: B numbers.
-            source: plans the sentences and motions.
             tokenizer: of the sentences.
             device: where to place the batch.
             tellings: B numbers, which sentence each clip is told in.
         """
-        plans = [source.plan(index, telling=telling) for index, telling in zip(indices, tellings, strict=True)]
+        plans = [self.source.plan(index, telling=telling) for index, telling in zip(indices, tellings, strict=True)]
         motions = [plan.motion for plan in plans]
         holds = [float(holds_still(motion)) for motion in motions]
         return LatentBatch(
@@ -117,6 +120,12 @@ def _grow(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]
     return np.memmap(path, dtype, "r+", shape=shape)
 
 
-def latent_size(image_size: int) -> int:
-    """Height and width of the latent of an image."""
-    return image_size // COMPRESSION
+def _fingerprint(vae: StickerAutoencoder, source: ClipSource) -> str:
+    """Of all that the latents depend on: the encoder, the stickers, and how clips are drawn."""
+    digest = hashlib.sha256(repr((source.size, source.seed, source.margins, FAMILIES)).encode())
+    for sticker in source.stickers:
+        digest.update(sticker.key.encode() + source.rasters.stills[source.rasters.positions[sticker.key]].tobytes())
+    for name, value in sorted(vae.state_dict().items()):
+        if not name.startswith("decoder"):
+            digest.update(name.encode() + value.float().cpu().numpy().tobytes())
+    return digest.hexdigest()

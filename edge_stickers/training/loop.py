@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,7 +64,9 @@ def train(stage: Stage, plan: StagePlan, folder: Path, *, stop_after: float | No
         raise MissingDependencyError(f"training needs {error.name}; run: pip install 'edge-stickers[train]'") from error
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    accelerator = Accelerator(mixed_precision=mixed_precision(plan), cpu=not torch.cuda.is_available())
+    # Accelerate keeps one precision for a whole process; stages of one run may differ, so the loop casts by itself.
+    accelerator = Accelerator(mixed_precision="no", cpu=not torch.cuda.is_available())
+    half = mixed_precision(plan) == "bf16"
     device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
     model = stage.model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -99,7 +100,7 @@ def train(stage: Stage, plan: StagePlan, folder: Path, *, stop_after: float | No
             generator = torch.Generator(device).manual_seed((plan.seed << 40) + step * world + rank)
             for group in optimizer.param_groups:
                 group["lr"] = plan.rate(step)
-            with accelerator.autocast() if accelerator.mixed_precision != "no" else nullcontext():
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 loss, metrics = stage.loss(wrapped, batch, generator)
             accelerator.backward(loss)
             norm = accelerator.clip_grad_norm_(parameters, plan.clip_norm)
@@ -118,7 +119,10 @@ def train(stage: Stage, plan: StagePlan, folder: Path, *, stop_after: float | No
                     "examples_per_second": speed,
                     **metrics,
                 }
-                scalars = {name: float(value) for name, value in measured.items()}
+                scalars = {
+                    name: float(value.detach() if isinstance(value, Tensor) else value)
+                    for name, value in measured.items()
+                }
                 for name, value in scalars.items():
                     writer.add_scalar(f"{stage.name}/{name}", value, done)
                 text = "  ".join(f"{name} {value:.4g}" for name, value in scalars.items())

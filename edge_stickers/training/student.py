@@ -19,7 +19,7 @@ from edge_stickers.models.pipeline import StickerPipeline, load_pipeline, new_pi
 from edge_stickers.models.text import find_minilm
 from edge_stickers.training.autoencoder import AutoencoderStage, TrainableAutoencoder, set_statistics
 from edge_stickers.training.denoiser import DenoiserStage
-from edge_stickers.training.latents import LatentCache, latent_size
+from edge_stickers.training.latents import LatentCache
 from edge_stickers.training.loop import train
 from edge_stickers.training.motion import MotionStage
 from edge_stickers.training.plan import AUTOENCODER_PLAN, DENOISER_PLAN, MOTION_PLAN, StagePlan
@@ -131,27 +131,10 @@ def _train_denoiser(
     device = _device()
     vae = pipeline.vae.float().to(device=device, memory_format=torch.channels_last).eval()
     tokenizer = pipeline.tokenizer.backend_tokenizer
-    cache = LatentCache(
-        runs / "latents", count=clips, channels=vae.config.latent_channels, size=latent_size(source.size)
-    )
-    cache.fill(vae, source, upto=clips)
-    with torch.no_grad():
-        blank = (
-            vae.encode(torch.zeros(1, 4, source.size, source.size, device=device))
-            .median(dim=3)
-            .values.median(dim=2)
-            .values[0]
-        )
+    cache = LatentCache(runs / "latents", vae, source, count=clips)
+    cache.fill()
     stage = DenoiserStage(
-        pipeline.unet.float(),
-        pipeline.text_encoder.float().to(device),
-        cache,
-        source,
-        blank=blank,
-        vae=vae,
-        tokenizer=tokenizer,
-        held_out=held_out,
-        seed=plan.seed,
+        pipeline.unet.float(), pipeline.text_encoder.float().to(device), tokenizer, cache, held_out, seed=plan.seed
     )
     return train(stage, plan, runs / "denoiser", stop_after=stop_after)
 

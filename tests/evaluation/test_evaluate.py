@@ -60,6 +60,14 @@ def test_doing_nothing_scores_chance(perfect):
     assert report.totals("frozen")["motion"].mean == 0
 
 
+def test_rigid_families_are_summed_apart(perfect):
+    report, _ = perfect
+    rigid = [r.metrics.identity for r in report.clips if FAMILIES[r.family].kind == "rigid"]
+    assert 0 < len(rigid) < CLIPS
+    assert report.rigid()["identity"].mean == pytest.approx(np.mean(rigid))
+    assert "| identity, rigid families |" in report.to_markdown()
+
+
 def test_the_report_can_be_read(perfect):
     report, sheet = perfect
     data = json.loads(report.to_json())
