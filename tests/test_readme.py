@@ -50,7 +50,7 @@ def test_every_command_parses(line: str) -> None:
 
 def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = blocks("python")
-    code = code.replace('load("build/bundle")', "load()").replace(str(CAT.relative_to(ROOT)), str(CAT))
+    code = code.replace('load("build/android")', "load()").replace(str(CAT.relative_to(ROOT)), str(CAT))
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
     assert Image.open(tmp_path / "cat.webp").n_frames == 8
@@ -58,7 +58,7 @@ def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_the_animate_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    line = next(line for line in VERBS if " animate " in line).replace("--bundle build/bundle ", "")
+    line = next(line for line in VERBS if " animate " in line).replace("--bundle build/android ", "")
     shutil.copy(CAT, tmp_path / "cat.svg")
     monkeypatch.chdir(tmp_path)
     assert run(shlex.split(line)[1:]) == 0

@@ -55,7 +55,10 @@ def _tuples(lists: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(phrases) for name, phrases in lists.items()}
 
 
-_DOUBLED = frozenset({"bat", "chat", "get", "hop", "flip", "shed", "shut", "skip", "spin", "swim", "throb", "tip"})
+_DOUBLED = frozenset(
+    {"bat", "chat", "drip", "flip", "get", "hop", "let", "pop", "run", "shed", "shut", "sit", "skip", "spin", "step", "swim",
+     "throb", "tip", "trip"}
+)  # fmt: skip
 
 
 def third_person(verb: str) -> str:
@@ -86,4 +89,6 @@ def _third(word: str) -> str:
 def _gerund(word: str) -> str:
     if word in _DOUBLED:
         return word + word[-1] + "ing"
+    if word.endswith("ie"):
+        return word[:-2] + "ying"
     return word.removesuffix("e") + "ing"

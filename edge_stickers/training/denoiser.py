@@ -28,7 +28,7 @@ NEAR_NOISE = 0.5
 """Share of clips trained within 0.15 of the pure noise, where the motion is decided; the rest is spread evenly."""
 FLAT_WEIGHT = 0.25
 """Weight of latent cells where neither the still nor the frame has anything; cells with something weigh 1."""
-HOLD_REPEATS = 3
+HOLD_REPEATS = 5
 """How often a pass shows each clip whose sticker holds still: the motion field tells all of the others' motion."""
 CHANGE_WEIGHT = 4.0
 """Weight of cells that change on or around a sticker that holds still: eyes, a mouth, hearts. They are few."""

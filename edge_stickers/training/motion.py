@@ -24,6 +24,8 @@ from edge_stickers.training.objectives import place_loss
 
 GRID = 16
 """Places along a side of the canvas at which a field is compared with a motion."""
+TOKEN_DROPOUT, HIDDEN_DROPOUT = 0.1, 0.1
+"""Shares of tokens and of their channels that training hides, or it would learn sentences by heart."""
 WRIST = (0.0, 0.8)
 """Where a hand that waves is taken to turn: stickers differ a little, which the denoiser sees and the text does not."""
 
@@ -125,9 +127,11 @@ class MotionStage:
     def loss(
         self, model: nn.Module, batch: Sentences, generator: torch.Generator
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """The place loss."""
-        mask = (batch.tokens != 0).long()
-        field = model(encode_text(self.text_encoder, batch.tokens), mask, batch.strength)
+        """The place loss, with a part of each sentence hidden."""
+        hidden, mask = encode_text(self.text_encoder, batch.tokens), batch.tokens != 0
+        mask = mask & (torch.rand(mask.shape, generator=generator, device=mask.device) >= TOKEN_DROPOUT)
+        kept = torch.rand(hidden.shape, generator=generator, device=hidden.device) >= HIDDEN_DROPOUT
+        field = model(hidden * kept / (1.0 - HIDDEN_DROPOUT), mask.long(), batch.strength)
         loss = batch.told.loss(field)
         return loss, {"place_cells": loss.detach()}
 

@@ -64,7 +64,7 @@ def flow_loss(
 
 
 def place_loss(field: Tensor, source: Tensor, places: Tensor) -> Tensor:
-    """How far a motion field looks from where a known motion says, in cells of a grid of 32 (Huber).
+    """How far a motion field looks from where a known motion says, in cells of a grid of 32 (smooth L1).
 
     What lies beyond the canvas is empty, so that an error there counts in proportion to how far beyond.
 
@@ -75,4 +75,5 @@ def place_loss(field: Tensor, source: Tensor, places: Tensor) -> Tensor:
     """
     far = source.abs().amax(dim=2, keepdim=True).clamp_min(1.0)
     error = (torch.nn.functional.linear(field.float(), places) - source) * (16.0 / far)
-    return torch.nn.functional.huber_loss(error, torch.zeros_like(error))
+    # A square would hardly see the tenth of a cell by which a sticker that shall hold still drifts.
+    return torch.nn.functional.smooth_l1_loss(error, torch.zeros_like(error), beta=0.1)

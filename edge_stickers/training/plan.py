@@ -62,7 +62,9 @@ class StagePlan:
 
 AUTOENCODER_PLAN = StagePlan(steps=6000, batch_size=16, learning_rate=2e-3)
 """The default student's autoencoder: 96,000 crops of 128 pixels."""
-MOTION_PLAN = StagePlan(steps=2000, batch_size=128, learning_rate=2e-3, ema_decay=0.995, precision="no")
-"""The default student's motion field: 256,000 sentences."""
+MOTION_PLAN = StagePlan(
+    steps=3000, batch_size=128, learning_rate=2e-3, weight_decay=0.05, ema_decay=0.995, precision="no"
+)
+"""The default student's motion field: 384,000 sentences."""
 DENOISER_PLAN = StagePlan(steps=12_500, batch_size=4, learning_rate=1.2e-3, ema_decay=0.998)
 """The default student's denoiser: 50,000 clips."""
