@@ -56,6 +56,10 @@ POOLS = 4
 """Learned ways of weighing the tokens when a text is pooled: a verb, a direction, an adverb."""
 
 
+FARTHEST = 1.25
+"""How far out a field may look. All beyond the canvas is empty, and the square of a distance shall fit into fp16."""
+
+
 def fill_padding(hidden: Tensor, mask: Tensor, null_token: Tensor) -> Tensor:
     """Hidden states (B, T, D) with a learned null token (D,) where the mask (B, T) has no token."""
     kept = mask.unsqueeze(2).to(hidden.dtype)
@@ -104,12 +108,13 @@ def source_points(field: Tensor, places: Tensor) -> Tensor:
         places: (P, terms) of `smooth_basis`.
 
     Returns:
-        (B F, 2, P), coordinates -1..1; in single precision under autocast, too, as half of it misses by a pixel.
+        (B F, 2, P), coordinates -1..1, at most `FARTHEST`; in single precision under autocast, too, as half of it
+        misses by a pixel.
     """
     if torch.is_autocast_enabled(field.device.type):
         with torch.autocast(field.device.type, enabled=False):
-            return F.linear(field.float(), places)
-    return F.linear(field, places)
+            return F.linear(field.float(), places).clamp(-FARTHEST, FARTHEST)
+    return F.linear(field, places).clamp(-FARTHEST, FARTHEST)
 
 
 def gaussian_read(values: Tensor, source: Tensor, sharpness: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from edge_stickers.models.functional import (
     place_key,
     place_query,
     smooth_basis,
+    source_points,
     timestep_embedding,
 )
 
@@ -38,6 +39,17 @@ def test_the_separable_read_is_attention_by_place(height: int, width: int) -> No
     value = values.flatten(2).transpose(1, 2).repeat_interleave(frames, dim=0)
     whole = attention(query, key, value, scale=1.0).transpose(1, 2)
     torch.testing.assert_close(gaussian_read(values, source, sharpness), whole, atol=1e-5, rtol=1e-4)
+
+
+def test_looking_far_beyond_the_canvas_reads_its_border_in_half_precision_too() -> None:
+    places = smooth_basis(8, 8, 1)
+    field = torch.zeros(1, 2, 7)
+    field[:, 0, 0], field[:, 1, 1] = 20.0, 1.0  # a flip edge on: x from twenty times x
+    source = (source_points(field, places) * 4.0).half()
+    values = torch.rand(1, 3, 8, 8).half()
+    read = gaussian_read(values, source, torch.tensor(20.0).half()).reshape(3, 8, 8)
+    assert bool(torch.isfinite(read).all())
+    torch.testing.assert_close(read[:, :, :3], values[0, :, :, :1].expand(3, 8, 3), atol=2e-3, rtol=1e-2)
 
 
 def test_a_sharp_read_at_the_cells_gives_back_the_values() -> None:
