@@ -17,6 +17,7 @@ from edge_stickers.bundle.manifest import (
     FileEntry,
     Manifest,
     Sampling,
+    Status,
     TargetEntry,
     tensor_entries,
     to_json,
@@ -27,8 +28,8 @@ from edge_stickers.bundle.report import render_report
 from edge_stickers.bundle.writer import check_out, replacing
 from edge_stickers.config import FRAME_MS, MAX_TOKENS, STEP_COUNTS, STILL_MARGIN
 from edge_stickers.errors import InputError
-from edge_stickers.runtimes.base import RUNTIMES, availability
-from edge_stickers.runtimes.outcome import VerifyReport
+from edge_stickers.runtimes.base import RUNTIMES, availability, is_emulated
+from edge_stickers.runtimes.outcome import ComponentRow, VerifyReport
 from edge_stickers.runtimes.verify import Floors, clip_parity_of, parity_of, verify
 from edge_stickers.sampling.sampler import DEFAULT_MOTION, DEFAULT_STEPS
 
@@ -281,7 +282,6 @@ def _with_parity(manifest: Manifest, verified: VerifyReport) -> Manifest:
     """The manifest with what verification found."""
     rows = {(row.target, row.component): row for row in verified.components}
     clips = {row.target: row for row in verified.clips}
-    status = {"passed": "verified", "failed": "below floor", "not run": "lowered, not run on a device"}
     targets = {
         name: target.model_copy(
             update={
@@ -289,7 +289,7 @@ def _with_parity(manifest: Manifest, verified: VerifyReport) -> Manifest:
                 "components": {
                     part: entry.model_copy(
                         update={
-                            "status": status[rows[name, part].status],
+                            "status": _status(rows[name, part]),
                             "parity": parity_of(rows[name, part]),
                         }
                     )
@@ -300,6 +300,15 @@ def _with_parity(manifest: Manifest, verified: VerifyReport) -> Manifest:
         for name, target in manifest.targets.items()
     }
     return manifest.model_copy(update={"targets": targets})
+
+
+def _status(row: ComponentRow) -> Status:
+    """What the manifest says of a component."""
+    if row.status == "failed":
+        return "below floor"
+    if row.status == "not run":
+        return "lowered, not run on a device"
+    return "emulated, not run on a device" if is_emulated(row.target) else "verified"
 
 
 def _write_reports(part: Path, manifest: Manifest, report: BuildReport) -> None:

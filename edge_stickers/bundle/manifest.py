@@ -19,7 +19,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 RelativePath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.+-]+(/[A-Za-z0-9_.+-]+)*$", max_length=500)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Size = Annotated[int, Field(ge=1, le=2**31)]
-Status = Literal["verified", "below floor", "lowered, not run on a device"]
+Status = Literal["verified", "below floor", "emulated, not run on a device", "lowered, not run on a device"]
 
 
 class Entry(BaseModel):

@@ -21,7 +21,8 @@ Examples:
   edge-stickers verify my-bundle --junit parity.xml
 \b
 Exit code 1 where a component or a clip falls below its floor. A runtime that this machine lacks is
-reported as not run; where nothing at all can run, the exit code is 3.
+reported as not run; where nothing at all can run, the exit code is 3. Core ML programs are executed
+on PyTorch wherever Core ML itself is not, each result rounded as the program says.
 """
 
 

@@ -111,14 +111,12 @@ class Runtime:
         modules: what must be importable.
         extra: of this package, to install them.
         opener: "module:function" that the child process calls; empty for PyTorch, which runs model folders, here.
-        platform: `sys.platform` that it needs; None for any.
     """
 
     name: str
     modules: tuple[str, ...]
     extra: str
     opener: str = ""
-    platform: str | None = None
 
 
 RUNTIMES: Mapping[str, Runtime] = MappingProxyType(
@@ -130,11 +128,13 @@ RUNTIMES: Mapping[str, Runtime] = MappingProxyType(
                 "executorch", ("executorch", "torch"), "executorch", "edge_stickers.runtimes.executorch:open_program"
             ),
             Runtime("onnx", ("onnxruntime",), "onnx", "edge_stickers.runtimes.onnx:open_program"),
-            Runtime("coreml", ("coremltools",), "coreml", "edge_stickers.runtimes.coreml:open_program", "darwin"),
+            Runtime("coreml", ("coremltools", "torch"), "coreml", "edge_stickers.runtimes.coreml:open_program"),
         )
     }
 )
 """In the order in which `auto` prefers them for a bundle."""
+EMULATED = "executed on PyTorch, each result rounded as the program says; not run on a device"
+"""What is said wherever a figure comes from an emulation."""
 _DEVICE_BACKENDS = MappingProxyType({"coreml": "darwin", "vulkan": "android"})
 
 
@@ -160,7 +160,7 @@ def availability(name: str, *, backend: str = "") -> str | None:
         InputError: no such runtime.
     """
     needed = runtime(name)
-    platform = needed.platform or (_DEVICE_BACKENDS.get(backend) if name == "executorch" else None)
+    platform = _DEVICE_BACKENDS.get(backend) if name == "executorch" else None
     if platform is not None and platform != sys.platform:
         where = {"darwin": "macOS", "android": "an Android phone"}[platform]
         return f"{backend or name} needs {where}"
@@ -169,6 +169,11 @@ def availability(name: str, *, backend: str = "") -> str | None:
         return None
     what = f"edge-stickers[{needed.extra}]" if needed.extra else "edge-stickers"
     return f"{missing[0]} is not installed; run: pip install '{what}'"
+
+
+def is_emulated(name: str) -> bool:
+    """Whether a runtime's programs are executed by something else here: Core ML's, anywhere but on macOS."""
+    return name == "coreml" and sys.platform != "darwin"
 
 
 def require(name: str, *, backend: str = "") -> Runtime:

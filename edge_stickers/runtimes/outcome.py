@@ -24,7 +24,7 @@ class ComponentRow:
         snr_db: of the worst case and step; None where it did not run; 200 stands for equal.
         floor_db: below which it failed; None where only the frames count.
         worst_case: "case/step".
-        reason: why it failed or did not run.
+        reason: why it failed or did not run, or how it ran where that was not on the runtime itself.
     """
 
     target: str
@@ -50,7 +50,7 @@ class ClipRow:
         worst_frame: "case/index".
         flicker: mean absolute error of the change from frame to frame, of the worst case.
         frames: PSNR of each frame, by case.
-        reason: why it failed or did not run.
+        reason: why it failed or did not run, or how it ran where that was not on the runtime itself.
     """
 
     target: str

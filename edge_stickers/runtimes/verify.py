@@ -14,7 +14,7 @@ from edge_stickers.bundle.manifest import ClipParity, ComponentEntry, Parity, Ta
 from edge_stickers.bundle.reader import Bundle
 from edge_stickers.convert.parity import psnr_db, snr_db
 from edge_stickers.errors import RuntimeFailedError
-from edge_stickers.runtimes.base import RUNTIMES, Engine, availability
+from edge_stickers.runtimes.base import EMULATED, RUNTIMES, Engine, availability, is_emulated
 from edge_stickers.runtimes.base import runtime as known_runtime
 from edge_stickers.runtimes.clip import ClipInputs, FloatArray, run_clip
 from edge_stickers.runtimes.opening import CLIP_COMPONENTS, open_bundle
@@ -105,6 +105,7 @@ class _Check:
             open_bundle(bundle, name, components=runnable, threads=threads, limit_s=limit_s) if runnable else None
         )
         self.broken: dict[str, str] = {}
+        self.note = EMULATED if is_emulated(name) else ""
 
     def close(self) -> None:
         if self.engine is not None:
@@ -157,7 +158,7 @@ class _Check:
         elif floor is not None and worst < floor:
             reason = f"{worst:.1f} dB SNR, expected at least {floor:g} ({where})"
         status: Outcome = "failed" if reason else "passed"
-        return ComponentRow(self.name, part, entry.recipe, status, _cap(worst), floor, where, reason)
+        return ComponentRow(self.name, part, entry.recipe, status, _cap(worst), floor, where, reason or self.note)
 
     def _clips(self, engine: Engine) -> ClipRow:
         frames: dict[str, tuple[float, ...]] = {}
@@ -189,7 +190,7 @@ class _Check:
         elif worst < self.floors.frame_worst:
             reason = f"frame {where} has {worst:.1f} dB PSNR, expected at least {self.floors.frame_worst:g}"
         status: Outcome = "failed" if reason else "passed"
-        return ClipRow(self.name, self.target.recipe, status, mean, worst, where, flicker, frames, reason)
+        return ClipRow(self.name, self.target.recipe, status, mean, worst, where, flicker, frames, reason or self.note)
 
 
 def flicker_difference(reference: FloatArray, candidate: FloatArray) -> float:

@@ -58,6 +58,7 @@ def test_a_component_keeps_no_state_between_calls(built, tiny_pipeline):
         first, second = (noise.standard_normal(shape, dtype=np.float32) for _ in range(2))
         for latents in (first, second, first):
             expected = reference.run("decoder", {"latents": latents})["image"]
-            np.testing.assert_allclose(engine.run("decoder", {"latents": latents})["image"], expected, atol=1e-3)
+            got = engine.run("decoder", {"latents": latents})["image"]
+            np.testing.assert_allclose(got, expected, atol=5e-3 if name == "coreml" else 1e-3)  # fp16 and fp32
     finally:
         engine.close()
