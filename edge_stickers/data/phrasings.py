@@ -55,7 +55,29 @@ def _tuples(lists: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(phrases) for name, phrases in lists.items()}
 
 
-_DOUBLED = frozenset(["bat", "chat", "drip", "flip", "get", "hop", "let", "pop", "run", "shed", "shut", "sit", "skip", "spin", "step", "swim", "throb", "tip", "trip"])
+_DOUBLED = frozenset(
+    [
+        "bat",
+        "chat",
+        "drip",
+        "flip",
+        "get",
+        "hop",
+        "let",
+        "pop",
+        "run",
+        "shed",
+        "shut",
+        "sit",
+        "skip",
+        "spin",
+        "step",
+        "swim",
+        "throb",
+        "tip",
+        "trip",
+    ]
+)
 """Verbs that double their last letter in the gerund."""
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from edge_stickers.config import FRAMES
 from edge_stickers.data.dataset import ClipSource
 from edge_stickers.data.families import FAMILIES, Motion
+from edge_stickers.data.motion import EFFECT_SEED
 from edge_stickers.models.autoencoder import COMPRESSION, StickerAutoencoder
 from edge_stickers.models.text import tokenize
 
@@ -122,7 +123,7 @@ def _grow(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]
 
 def _fingerprint(vae: StickerAutoencoder, source: ClipSource) -> str:
     """Of all that the latents depend on: the encoder, the stickers, and how clips are drawn."""
-    digest = hashlib.sha256(repr((source.size, source.seed, source.margins, FAMILIES)).encode())
+    digest = hashlib.sha256(repr((source.size, source.seed, source.margins, FAMILIES, EFFECT_SEED)).encode())
     for sticker in source.stickers:
         digest.update(sticker.key.encode() + source.rasters.stills[source.rasters.positions[sticker.key]].tobytes())
     for name, value in sorted(vae.state_dict().items()):
