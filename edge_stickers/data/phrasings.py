@@ -56,8 +56,27 @@ def _tuples(lists: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
 
 
 _DOUBLED = frozenset(
-    ("bat", "chat", "drip", "flip", "get", "hop", "let", "pop", "run", "shed", "shut", "sit", "skip", "spin", "step")
-    + ("swim", "throb", "tip", "trip")
+    (
+        "bat",
+        "chat",
+        "drip",
+        "flip",
+        "get",
+        "hop",
+        "let",
+        "pop",
+        "run",
+        "shed",
+        "shut",
+        "sit",
+        "skip",
+        "spin",
+        "step",
+        "swim",
+        "throb",
+        "tip",
+        "trip",
+    )
 )
 """Verbs that double their last letter in the gerund."""
 
