@@ -8,7 +8,7 @@ import pytest
 from edge_stickers.build import build
 from edge_stickers.bundle.manifest import tensor_entries
 from edge_stickers.bundle.reader import Bundle
-from edge_stickers.runtimes.base import RUNTIMES, availability
+from edge_stickers.runtimes.base import EMULATED, RUNTIMES, availability, is_emulated
 from edge_stickers.runtimes.opening import open_bundle, open_pipeline
 
 TARGETS = [name for name in RUNTIMES if name != "torch"]
@@ -31,9 +31,16 @@ def built(request, tiny_model, tiny_cases, tmp_path_factory):
 
 
 def test_every_component_passes(built):
-    report, _, _ = built
+    report, _, name = built
     assert report.verified is not None
-    assert [(row.status, row.reason) for row in report.verified.components] == [("passed", "")] * 2
+    note = EMULATED if is_emulated(name) else ""
+    assert [(row.status, row.reason) for row in report.verified.components] == [("passed", note)] * 2
+
+
+def test_the_manifest_says_what_ran_where(built):
+    _, out, name = built
+    entries = Bundle.open(out).target(name).components.values()
+    assert {entry.status for entry in entries} == {"emulated, not run on a device" if is_emulated(name) else "verified"}
 
 
 def test_names_shapes_and_order_are_those_of_the_model(built, tiny_pipeline):
