@@ -41,7 +41,7 @@ demo: $(STAMP)
 	@echo "look at build/demo.webp (open it in a browser) and build/android/report.html;"
 	@echo "drop build/android, build/ios or build/web into an app"
 
-# The conformance suite gets a process of its own: other tests replace a runtime for their whole session.
+# The conformance suite gets a process of its own: other tests replace the runtime for ONNX for their whole session.
 CONFORMANCE := tests/runtimes/test_conformance.py
 test: $(STAMP)
 	$(BIN)/python -m pytest $(CONFORMANCE)

@@ -83,6 +83,8 @@ def tiny_model(tiny_pipeline, tmp_path_factory) -> Path:
 def torchscript_runtime():
     """The runtime "onnx" runs TorchScript programs instead, and converting to it traces: quick, and whole otherwise.
 
+    All other targets stay as they are.
+
     Yields the converter, which takes what `edge_stickers.convert.convert` takes.
     """
     from edge_stickers import build
@@ -94,7 +96,12 @@ def torchscript_runtime():
         was = runtime.opener, runtime.modules
         object.__setattr__(runtime, "opener", "doubles:open_torchscript")
         object.__setattr__(runtime, "modules", ("torch",))
-        patch.setattr(build, "_convert", trace_components)
+        convert = build._convert
+
+        def trace_onnx(pipeline, targets, *rest):
+            return (trace_components if list(targets) == ["onnx"] else convert)(pipeline, targets, *rest)
+
+        patch.setattr(build, "_convert", trace_onnx)
         yield trace_components
         object.__setattr__(runtime, "opener", was[0])
         object.__setattr__(runtime, "modules", was[1])
