@@ -17,7 +17,7 @@ from edge_stickers.convert.parity import snr_db
 from edge_stickers.errors import InputError
 
 FLOOR_DB = 40.0
-"""What float16 has to reach (DESIGN.md, section 4)."""
+"""What float16 has to reach, as in `verify`."""
 
 
 def diagnose(
