@@ -13,7 +13,7 @@ from edge_stickers.convert.coreml_executor.diagnosis import FLOOR_DB
 from edge_stickers.convert.parity import snr_db
 
 EXACT_DB = 100.0
-"""float32 in another order of summation; DESIGN.md asks for 60."""
+"""float32 in another order of summation; a bundle is held to 60."""
 
 
 class Convolutions(nn.Module):
