@@ -13,12 +13,11 @@ import click
 from edge_stickers.cli.options import json_option
 from edge_stickers.cli.output import print_json
 from edge_stickers.config import PRESETS
+from edge_stickers.training.plan import STAGES
 
 if TYPE_CHECKING:
-    from edge_stickers.training.plan import StagePlan
-    from edge_stickers.training.student import StageName
+    from edge_stickers.training.plan import StageName, StagePlan
 
-STAGES = ("autoencoder", "motion", "denoiser")
 EXAMPLES = """\b
 Examples:
   edge-stickers train student -o runs/student
@@ -78,7 +77,7 @@ def _stage(name: str, stages: tuple[StageName, ...], help_text: str) -> None:
 _stage("autoencoder", ("autoencoder",), "Train the autoencoder: stickers to latents and back.")
 _stage("motion", ("motion",), "Train the motion field of the denoiser, from sentences alone.")
 _stage("denoiser", ("denoiser",), "Train the denoiser; OUTPUT has an autoencoder already, or --init names one.")
-_stage("student", ("autoencoder", "motion", "denoiser"), "Train all stages, one after the other.")
+_stage("student", STAGES, "Train all stages, one after the other.")
 
 
 def _train(

@@ -29,12 +29,14 @@ class RasterCache:
         stills: (N, 4, S, S) uint8, premultiplied.
         layers: (M, 4, S, S) uint8, the layers of those stickers that have parts, one after another.
         stacks: Key of a sticker with parts → (first layer in `layers`, names of its layers).
+        fingerprint: Of the files, and of how they were drawn.
     """
 
     stickers: tuple[Sticker, ...]
     stills: np.ndarray
     layers: np.ndarray
     stacks: dict[str, tuple[int, tuple[str, ...]]]
+    fingerprint: str
     positions: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -50,7 +52,8 @@ class RasterCache:
             InputError: The folder holds no stickers, or one that cannot be read.
         """
         stickers = list_stickers(folder)
-        target = (cache_folder() if cache is None else cache) / f"rasters-{_fingerprint(stickers)}-{size}"
+        fingerprint = _fingerprint(stickers)
+        target = (cache_folder() if cache is None else cache) / f"rasters-{fingerprint}-{size}"
         if not target.is_dir():
             _draw(stickers, size, target)
         index = json.loads((target / "index.json").read_text())
@@ -59,7 +62,7 @@ class RasterCache:
         layers = np.memmap(target / "layers.u8", np.uint8, "r", shape=shape) if index["layers"] else np.zeros(shape)
         stills = np.memmap(target / "stills.u8", np.uint8, "r", shape=(len(stickers), 4, size, size))
         positions = {sticker.key: position for position, sticker in enumerate(stickers)}
-        return cls(tuple(stickers), stills, layers, stacks, positions)
+        return cls(tuple(stickers), stills, layers, stacks, fingerprint, positions)
 
     def still(self, key: str) -> Tensor:
         """(4, S, S) float32 in 0..1, premultiplied."""

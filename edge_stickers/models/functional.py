@@ -8,6 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+POOLS = 4
+"""Learned ways of weighing the tokens when a text is pooled: a verb, a direction, an adverb."""
+FARTHEST = 1.25
+"""How far out a field may look. All beyond the canvas is empty, and the square of a distance shall fit into fp16."""
+
 
 def timestep_embedding(timestep: Tensor, dim: int, *, max_period: float = 10_000.0) -> Tensor:
     """Sinusoidal embedding of the diffusion time.
@@ -50,14 +55,6 @@ def cell_centres(height: int, width: int) -> Tensor:
     xs = (torch.arange(width) + 0.5) * (2.0 / width) - 1.0
     grid_y, grid_x = torch.meshgrid(ys, xs, indexing="ij")
     return torch.stack([grid_x, grid_y], dim=-1).reshape(height * width, 2)
-
-
-POOLS = 4
-"""Learned ways of weighing the tokens when a text is pooled: a verb, a direction, an adverb."""
-
-
-FARTHEST = 1.25
-"""How far out a field may look. All beyond the canvas is empty, and the square of a distance shall fit into fp16."""
 
 
 def fill_padding(hidden: Tensor, mask: Tensor, null_token: Tensor) -> Tensor:

@@ -69,11 +69,9 @@ class DenoiserStage:
     def batch(self, indices: range, device: torch.device) -> LatentBatch:
         """B clips; each pass over the cache is a fresh permutation, told in fresh sentences."""
         count = len(self.order)
-        picks = [
-            int(self.order[np.random.default_rng([self.seed, i // count]).permutation(count)[i % count]])
-            for i in indices
-        ]
         tellings = [i // count for i in indices]
+        orders = {n: np.random.default_rng([self.seed, n]).permutation(self.order) for n in set(tellings)}
+        picks = [int(orders[telling][i % count]) for telling, i in zip(tellings, indices, strict=True)]
         return self.cache.read(picks, self.tokenizer, device, tellings=tellings)
 
     def loss(
@@ -120,8 +118,7 @@ class DenoiserStage:
         """(4, H, W) and a sentence to (F, 4, H, W), always from the same noise."""
         device = still.device
         ids, mask = (torch.tensor([values], device=device) for values in tokenize(self.tokenizer, text))
-        hidden = self.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-        context = model.project_context(hidden, mask)
+        context = model.project_context(encode_text(self.text_encoder, ids), mask)
         latent, strength = self.vae.encode(still[None]), torch.tensor([amplitude], device=device)
 
         def predict(_: int, x: Tensor, timestep: float) -> Tensor:

@@ -22,6 +22,7 @@ from edge_stickers.config import FRAMES
 from edge_stickers.data.dataset import ClipSource
 from edge_stickers.data.families import FAMILIES, Motion
 from edge_stickers.data.motion import EFFECT_SEED
+from edge_stickers.media.write import write_atomically
 from edge_stickers.models.autoencoder import COMPRESSION, StickerAutoencoder
 from edge_stickers.models.text import tokenize
 
@@ -78,7 +79,7 @@ class LatentCache:
             rows = slice(indices.start, indices.stop)
             self.latents[rows] = latents.half().cpu().numpy()
             self.done = indices.stop
-            (self.folder / "index.json").write_text(json.dumps({"done": self.done, "key": self.key}))
+            write_atomically(self.folder / "index.json", json.dumps({"done": self.done, "key": self.key}).encode())
 
     def read(
         self,
@@ -123,9 +124,9 @@ def _grow(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]
 
 def _fingerprint(vae: StickerAutoencoder, source: ClipSource) -> str:
     """Of all that the latents depend on: the encoder, the stickers, and how clips are drawn."""
-    digest = hashlib.sha256(repr((source.size, source.seed, source.margins, FAMILIES, EFFECT_SEED)).encode())
-    for sticker in source.stickers:
-        digest.update(sticker.key.encode() + source.rasters.stills[source.rasters.positions[sticker.key]].tobytes())
+    keys = [sticker.key for sticker in source.stickers]
+    drawn = source.rasters.fingerprint, keys, source.size, source.seed, source.margins, FAMILIES, EFFECT_SEED
+    digest = hashlib.sha256(repr(drawn).encode())
     for name, value in sorted(vae.state_dict().items()):
         if not name.startswith("decoder"):
             digest.update(name.encode() + value.float().cpu().numpy().tobytes())

@@ -30,29 +30,24 @@ WRIST = (0.0, 0.8)
 """Where a hand that waves is taken to turn: stickers differ a little, which the denoiser sees and the text does not."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToldMotion:
-    """Where the motion library says that each place of each frame comes from."""
+def told_sources(motions: Sequence[Motion], device: torch.device) -> Tensor:
+    """Where the motion library says that each place of each frame comes from.
 
-    source: Tensor
-    """(B, F, 2, P) source points, -1..1; the places themselves where a sticker holds still as a whole."""
-
-    def loss(self, field: Tensor) -> Tensor:
-        """`place_loss` of a field (B F, 2, terms)."""
-        terms = field.shape[2]
-        places = smooth_basis(GRID, GRID, (terms - 3) // 4).to(field.device)
-        clips, frames = self.source.shape[:2]
-        return place_loss(field.reshape(clips, frames, 2, terms), self.source, places)
-
-
-def told_motion(motions: Sequence[Motion], device: torch.device) -> ToldMotion:
-    """What the library does in B motions."""
+    Returns:
+        (B, F, 2, P) source points, -1..1; the places themselves where a sticker holds still as a whole.
+    """
     grid = moving_grid(motions, GRID, device)  # (B, F, G, G, 2)
     for index, motion in enumerate(motions):
         if motion.family == "wave":  # all of a hand sticker is hand
             turns = torch.tensor([rotation_about(angle, WRIST) for angle in wave_angles(motion)], device=device)
             grid[index] = affine_grid(turns, GRID)
-    return ToldMotion(grid.flatten(2, 3).transpose(2, 3).contiguous())
+    return grid.flatten(2, 3).transpose(2, 3).contiguous()
+
+
+def field_loss(field: Tensor, source: Tensor) -> Tensor:
+    """`place_loss` of a field (B F, 2, terms) against `told_sources`."""
+    places = smooth_basis(GRID, GRID, (field.shape[2] - 3) // 4).to(field.device)
+    return place_loss(field.reshape(*source.shape[:2], *field.shape[1:]), source, places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,8 @@ class Sentences:
     """(B, T) int64, padded with 0."""
     strength: Tensor
     """(B,) in 0..1."""
-    told: ToldMotion
+    source: Tensor
+    """(B, F, 2, P) of `told_sources`."""
 
 
 class FieldFromText(nn.Module):
@@ -121,7 +117,7 @@ class MotionStage:
         return Sentences(
             torch.tensor(tokens, device=device),
             torch.tensor(strength, dtype=torch.float32, device=device),
-            told_motion([plan.motion for plan in plans], device),
+            told_sources([plan.motion for plan in plans], device),
         )
 
     def loss(
@@ -132,7 +128,7 @@ class MotionStage:
         mask = mask & (torch.rand(mask.shape, generator=generator, device=mask.device) >= TOKEN_DROPOUT)
         kept = torch.rand(hidden.shape, generator=generator, device=hidden.device) >= HIDDEN_DROPOUT
         field = model(hidden * kept / (1.0 - HIDDEN_DROPOUT), mask.long(), batch.strength)
-        loss = batch.told.loss(field)
+        loss = field_loss(field, batch.source)
         return loss, {"place_cells": loss.detach()}
 
     def sample(self, model: Any, path: Path) -> None:

@@ -7,6 +7,10 @@ from typing import Any, Literal
 
 from edge_stickers.errors import InputError
 
+StageName = Literal["autoencoder", "motion", "denoiser"]
+STAGES: tuple[StageName, ...] = ("autoencoder", "motion", "denoiser")
+"""In the order in which a student is trained."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagePlan:

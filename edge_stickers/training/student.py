@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +21,7 @@ from edge_stickers.training.denoiser import DenoiserStage
 from edge_stickers.training.latents import LatentCache
 from edge_stickers.training.loop import train
 from edge_stickers.training.motion import MotionStage
-from edge_stickers.training.plan import AUTOENCODER_PLAN, DENOISER_PLAN, MOTION_PLAN, StagePlan
-
-StageName = Literal["autoencoder", "motion", "denoiser"]
-STAGES: tuple[StageName, ...] = ("autoencoder", "motion", "denoiser")
+from edge_stickers.training.plan import AUTOENCODER_PLAN, DENOISER_PLAN, MOTION_PLAN, STAGES, StageName, StagePlan
 
 
 def train_student(

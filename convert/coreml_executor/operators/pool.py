@@ -35,38 +35,21 @@ def avg_pool(
     return result / share
 
 
-def max_pool(
-    x: Tensor,
-    kernel_sizes: Tensor,
-    pad_type: str,
-    strides: Tensor | None = None,
-    pad: Tensor | None = None,
-    ceil_mode: Tensor | None = None,
-) -> Tensor:
-    """Largest of each window; padding counts as minus infinity."""
-    kernel = integers(kernel_sizes)
+def _pooling(reduce: Callable[[Tensor], Tensor], fill: float) -> Operator:
+    """An operator that reduces windows, what is padded counting as `fill`."""
 
-    def largest(windows: Tensor) -> Tensor:
-        return windows.amax(-1)
+    def pool(
+        x: Tensor,
+        kernel_sizes: Tensor,
+        pad_type: str,
+        strides: Tensor | None = None,
+        pad: Tensor | None = None,
+        ceil_mode: Tensor | None = None,
+    ) -> Tensor:
+        kernel = integers(kernel_sizes)
+        return _pool(x, kernel, reduce, fill, strides=strides, pad_type=pad_type, pad=pad, ceil_mode=ceil_mode)
 
-    return _pool(x, kernel, largest, float("-inf"), strides=strides, pad_type=pad_type, pad=pad, ceil_mode=ceil_mode)
-
-
-def l2_pool(
-    x: Tensor,
-    kernel_sizes: Tensor,
-    pad_type: str,
-    strides: Tensor | None = None,
-    pad: Tensor | None = None,
-    ceil_mode: Tensor | None = None,
-) -> Tensor:
-    """Square root of the sum of squares of each window."""
-    kernel = integers(kernel_sizes)
-
-    def norm(windows: Tensor) -> Tensor:
-        return windows.square().sum(-1).sqrt()
-
-    return _pool(x, kernel, norm, 0.0, strides=strides, pad_type=pad_type, pad=pad, ceil_mode=ceil_mode)
+    return pool
 
 
 def _pool(
@@ -102,4 +85,8 @@ def _ceil(length: int, window: int, step: int, around: tuple[int, int]) -> tuple
     return around[0], around[1] + max(0, (count - 1) * step + window - total)
 
 
-OPERATORS: dict[str, Operator] = {each.__name__: each for each in (avg_pool, l2_pool, max_pool)}
+OPERATORS: dict[str, Operator] = {
+    "avg_pool": avg_pool,
+    "l2_pool": _pooling(lambda windows: windows.square().sum(-1).sqrt(), 0.0),
+    "max_pool": _pooling(lambda windows: windows.amax(-1), float("-inf")),
+}
