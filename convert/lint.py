@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import fx
+from torch import fx, nn
 from torch.export import ExportedProgram
 
-from edge_stickers.convert.passes.decompose import REWRITES
+from edge_stickers.convert.export import export_component
+from edge_stickers.convert.legality import CHECKS, Objection, operator_name
 from edge_stickers.convert.targets import target as find_target
 from edge_stickers.errors import InputError
+from edge_stickers.spec import ComponentSpec
 
-Check = Callable[[fx.Node, frozenset[fx.Node]], str | None]
-"""Why a target does not take a node, or None; the nodes that are constant are known."""
+if TYPE_CHECKING:
+    from edge_stickers.models.video_unets import ClipShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Finding:
     """Path of the module that called it, for instance `unet.down.0.still`; empty for the component itself."""
     reason: str
     """What the target would do with it."""
+    mend: str
+    """What to write instead."""
     count: int
     """How often this module calls it."""
 
@@ -47,159 +50,55 @@ def lint(program: ExportedProgram, target: str) -> list[Finding]:
         InputError: no such target, or none that can be linted.
     """
     find_target(target)
-    check = _CHECKS.get(target)
+    check = CHECKS.get(target)
     if check is None:
-        raise InputError(f"{target} takes every operator PyTorch exports; lint knows {', '.join(_CHECKS)}")
-    found: Counter[tuple[str, str, str]] = Counter()
+        raise InputError(f"{target} takes every operator PyTorch exports; lint knows {', '.join(CHECKS)}")
+    found: Counter[tuple[str, str, Objection]] = Counter()
     constant = _constants(program)
     for node in program.graph.nodes:
         if node.op != "call_function" or node in constant:  # those are computed ahead
             continue
-        reason = check(node, constant)
-        if reason:
-            found[_operator(node), _module(node), reason] += 1
-    return [Finding(operator, module, reason, count) for (operator, module, reason), count in found.items()]
+        objection = check(node, constant)
+        if objection is not None:
+            found[operator_name(node), _module(node), objection] += 1
+    return [
+        Finding(operator, module, objection.reason, objection.mend, count)
+        for (operator, module, objection), count in found.items()
+    ]
 
 
-def _xnnpack(node: fx.Node, constant: frozenset[fx.Node]) -> str | None:
-    """Why XNNPACK would leave the operator to ExecuTorch's portable kernels, after this package's own passes."""
-    name = _operator(node)
-    if name in _REWRITTEN or name in _NO_WORK:
-        return None
-    made = [source.meta.get("val") for source in (*node.all_input_nodes, node)]
-    values = [value for value in made if isinstance(value, torch.Tensor)]
-    if any(value.dtype not in (torch.float32, torch.float16) for value in values):
-        return "works on integers or booleans; runs on a portable kernel"
-    if any(value.dim() > 6 for value in values):
-        return "has more than six dimensions; XNNPACK takes six"
-    if name not in _XNNPACK:
-        return "is not among XNNPACK's operators; runs on a portable kernel"
-    limit = _XNNPACK[name]
-    return limit(node, constant) if limit else None
+def lint_model(folder: Path, target: str, *, shape: ClipShape | None = None) -> dict[str, list[Finding]]:
+    """Exports a model and checks each component.
+
+    Args:
+        folder: a student's, or that of a video UNet of diffusers.
+        target: a key of `edge_stickers.convert.targets.TARGETS`.
+        shape: of the clip, for a video UNet.
+
+    Returns:
+        Findings by component.
+
+    Raises:
+        InputError: no such target, or a shape that the UNet cannot take.
+        BundleError: the folder is damaged, or holds neither.
+        ConversionError: a component cannot be exported.
+    """
+    find_target(target)
+    return {spec.component: lint(export_component(module, spec), target) for module, spec in _parts(folder, shape)}
 
 
-def _coreml(node: fx.Node, constant: frozenset[fx.Node]) -> str | None:
-    """What Core ML refuses."""
-    value = node.meta.get("val")
-    if isinstance(value, torch.Tensor) and value.dim() > 5:
-        return "has more than five dimensions; Core ML refuses it"
-    return None
+def _parts(folder: Path, shape: ClipShape | None) -> list[tuple[nn.Module, ComponentSpec]]:
+    from edge_stickers.models.components import component_modules, component_specs
+    from edge_stickers.models.pipeline import load_pipeline
+    from edge_stickers.models.video_unets import ClipShape, find_video_unet, load_video_unet, video_unet_spec
 
-
-def _static_weight(node: fx.Node, constant: frozenset[fx.Node]) -> str | None:
-    weight = node.args[1]
-    if isinstance(weight, fx.Node) and weight not in constant:
-        return "has a weight that is computed at run time; XNNPACK wants a constant"
-    return None
-
-
-def _convolution(node: fx.Node, constant: frozenset[fx.Node]) -> str | None:
-    value = node.meta["val"]
-    return (
-        "is a convolution of volumes; XNNPACK has those of images and rows"
-        if value.dim() > 4
-        else _static_weight(node, constant)
-    )
-
-
-def _last_dimension(node: fx.Node, constant: frozenset[fx.Node]) -> str | None:
-    dim = node.args[1]
-    rank = node.meta["val"].dim()
-    return None if isinstance(dim, int) and dim % rank == rank - 1 else "is not over the last dimension"
-
-
-def _unit_step(node: fx.Node, constant: frozenset[fx.Node]) -> str | None:
-    return None if len(node.args) < 5 or node.args[4] == 1 else "takes every n-th place; XNNPACK slices have step 1"
-
-
-def _square(node: fx.Node, constant: frozenset[fx.Node]) -> str | None:
-    return None if node.args[1] == 2 else "is a power other than two"
-
-
-def _unit_alpha(node: fx.Node, constant: frozenset[fx.Node]) -> str | None:
-    return None if node.kwargs.get("alpha", 1) == 1 else "scales its second operand (alpha)"
-
-
-_REWRITTEN = frozenset(str(operator) for operator in REWRITES)
-"""What the passes take apart."""
-
-_NO_WORK = frozenset({"getitem", "aten._assert_tensor_metadata.default", "aten.detach.default", "aten.detach_.default"})
-
-_XNNPACK: dict[str, Check | None] = {
-    **dict.fromkeys(
-        f"aten.{name}"
-        for name in (
-            "abs.default",
-            "mul.Tensor",
-            "div.Tensor",
-            "neg.default",
-            "ceil.default",
-            "floor.default",
-            "clamp.default",
-            "relu.default",
-            "relu_.default",
-            "silu.default",
-            "silu_.default",
-            "sigmoid.default",
-            "tanh.default",
-            "gelu.default",
-            "hardtanh.default",
-            "hardswish.default",
-            "leaky_relu.default",
-            "exp.default",
-            "log.default",
-            "sqrt.default",
-            "rsqrt.default",
-            "sin.default",
-            "cos.default",
-            "square.default",
-            "maximum.default",
-            "minimum.default",
-            "cat.default",
-            "permute.default",
-            "transpose.int",
-            "t.default",
-            "view.default",
-            "reshape.default",
-            "flatten.using_ints",
-            "view_copy.default",
-            "pad.default",
-            "constant_pad_nd.default",
-            "bmm.default",
-            "matmul.default",
-            "mm.default",
-            "addmm.default",
-            "batch_norm.default",
-            "max_pool2d.default",
-            "avg_pool2d.default",
-            "upsample_bilinear2d.vec",
-            "to.dtype",
-            "to.dtype_layout",
-            "to.device",
-        )
-    ),
-    "aten.add.Tensor": _unit_alpha,
-    "aten.sub.Tensor": _unit_alpha,
-    "aten.rsub.Scalar": _unit_alpha,
-    "aten.linear.default": _static_weight,
-    "aten.conv1d.default": _convolution,
-    "aten.conv2d.default": _convolution,
-    "aten.conv3d.default": _convolution,
-    "aten.conv_transpose2d.input": _convolution,
-    "aten.convolution.default": _convolution,
-    "aten.softmax.int": _last_dimension,
-    "aten._softmax.default": _last_dimension,
-    "aten.slice.Tensor": _unit_step,
-    "aten.pow.Tensor_Scalar": _square,
-}
-"""XNNPACK's operators as they stand in an exported program, and a check of those it takes in some forms only."""
-
-_CHECKS: dict[str, Check] = {"executorch": _xnnpack, "coreml": _coreml}
-
-
-def _operator(node: fx.Node) -> str:
-    target: Any = node.target
-    return str(target) if isinstance(target, torch._ops.OpOverload) else str(getattr(target, "__name__", target))
+    place = find_video_unet(folder)
+    if place is not None:
+        unet = load_video_unet(place)
+        return [(unet, video_unet_spec(unet, shape or ClipShape()))]
+    pipeline = load_pipeline(folder)
+    modules, specs = component_modules(pipeline), component_specs(pipeline)
+    return [(modules[name], specs[name]) for name in modules]
 
 
 def _module(node: fx.Node) -> str:

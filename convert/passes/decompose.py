@@ -11,8 +11,10 @@ from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import TensorArgument
 
-from edge_stickers.convert.passes import attention, normalisation, shapes
+from edge_stickers.convert.passes import attention, frames, normalisation, resampling, shapes, volumes
 from edge_stickers.convert.passes.graph import finish
+from edge_stickers.convert.passes.repeats import hoist_repeats
+from edge_stickers.convert.passes.scalars import SCALARS
 from edge_stickers.convert.passes.shared_keys import share_keys
 from edge_stickers.errors import ConversionError
 
@@ -28,6 +30,9 @@ FILLED: dict[Any, Callable[..., Any]] = {
 
 NATIVE: dict[Any, Callable[..., Any]] = {
     aten.scaled_dot_product_attention.default: attention.unscaled_attention,
+    aten.group_norm.default: normalisation.group_norm_of_images,
+    aten.conv1d.default: volumes.conv1d,
+    aten.conv3d.default: volumes.conv3d,
     **FILLED,
 }
 """For backends that have norms and attention of their own."""
@@ -46,17 +51,30 @@ REWRITES: dict[Any, Callable[..., Any]] = {
     aten.squeeze.dim: shapes.squeeze,
     aten.squeeze.dims: shapes.squeeze,
     aten.expand.default: shapes.expand,
+    aten.broadcast_to.default: shapes.expand,
     aten.repeat_interleave.self_int: shapes.repeat_interleave,
     aten.repeat.default: shapes.repeat,
     aten.mean.dim: shapes.mean_dim,
+    aten.conv1d.default: volumes.conv1d,
+    aten.conv3d.default: volumes.conv3d,
+    aten.upsample_nearest2d.vec: resampling.upsample_nearest2d,
+    aten.adaptive_avg_pool2d.default: resampling.adaptive_avg_pool2d,
     aten.contiguous.default: shapes.same,
     aten.clone.default: shapes.same,
     aten.alias.default: shapes.same,
     aten.lift_fresh_copy.default: shapes.same,
     aten.dropout.default: shapes.same,
     **FILLED,
+    **SCALARS,
 }
 """The forms that XNNPACK takes whole, by operator."""
+
+
+ONE_IMAGE: dict[Any, Callable[..., Any]] = {
+    aten.conv2d.default: frames.conv2d,
+    aten.conv_transpose2d.input: frames.conv_transpose2d,
+}
+"""For backends that convolve one image at a time, after `REWRITES`."""
 
 
 class _Rewriter(fx.Interpreter):
@@ -76,7 +94,7 @@ class _Rewritten(nn.Module):
     def __init__(self, program: ExportedProgram, rewrites: Mapping[Any, Callable[..., Any]]) -> None:
         super().__init__()
         self.rewrites = rewrites
-        self.original = share_keys(program.module(check_guards=False))
+        self.original = share_keys(hoist_repeats(program.module(check_guards=False)))
 
     def forward(self, *inputs: Tensor) -> Any:
         return _Rewriter(self.original, self.rewrites).run(*inputs)

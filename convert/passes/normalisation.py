@@ -20,7 +20,7 @@ def group_norm(x: Tensor, num_groups: int, weight: Tensor | None = None, bias: T
     the layout of XNNPACK's images, and a product of both would be transposed at run time.
 
     Args:
-        x: (N, C, H, W); other ranks take the plain form.
+        x: (N, C, H, W), or volumes (N, C, D, H, W), which are images D high; other ranks take the plain form.
         num_groups: G.
         weight: (C,).
         bias: (C,).
@@ -32,6 +32,9 @@ def group_norm(x: Tensor, num_groups: int, weight: Tensor | None = None, bias: T
 
     Source: "Group Normalization", equation 1.
     """
+    if x.dim() == 5:
+        images = group_norm(x.reshape(*x.shape[:3], -1), num_groups, weight, bias, eps)
+        return images.reshape(x.shape)
     if x.dim() != 4:
         return _group_norm_rows(x, num_groups, weight, bias, eps)
     channels = x.shape[1]
@@ -42,6 +45,25 @@ def group_norm(x: Tensor, num_groups: int, weight: Tensor | None = None, bias: T
     centred = x - mean
     inverse = F.conv2d((centred * centred).mean([2, 3], keepdim=True), average, epsilon).rsqrt()  # (N, C, 1, 1)
     return F.conv2d(centred * inverse, scale.reshape(channels, 1, 1, 1), bias, groups=channels)
+
+
+def group_norm_of_images(x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
+                         eps: float = 1e-5, cudnn_enabled: bool = True) -> Tensor:  # fmt: skip
+    """The operator itself, on volumes seen as images: split into groups those would have six dimensions.
+
+    Args:
+        x: (N, C, ...).
+        num_groups: G.
+        weight: (C,).
+        bias: (C,).
+        eps: added to the variance.
+        cudnn_enabled: not used; the operator has it.
+
+    Returns:
+        The shape of x.
+    """
+    images = x.reshape(*x.shape[:3], -1) if x.dim() > 4 else x
+    return F.group_norm(images, num_groups, weight, bias, eps).reshape(x.shape)
 
 
 def layer_norm(x: Tensor, normalized_shape: list[int], weight: Tensor | None = None, bias: Tensor | None = None,

@@ -69,16 +69,20 @@ def repeat_interleave(x: Tensor, repeats: int, dim: int | None = None, *, output
     """Each place `repeats` times in a row, as a product with ones, of rank four."""
     del output_size
     x, dim = (x.reshape(-1), 0) if dim is None else (x, dim % x.dim())
+    if repeats == 1:
+        return x
     outer, inner = math.prod(x.shape[:dim]), math.prod(x.shape[dim + 1 :])
     repeated = x.reshape(outer, x.shape[dim], 1, inner) * constant(np.ones((1, 1, repeats, 1)), x.dtype)
     return repeated.reshape([*x.shape[:dim], x.shape[dim] * repeats, *x.shape[dim + 1 :]])
 
 
 def repeat(x: Tensor, repeats: Sequence[int]) -> Tensor:
-    """The whole tensor again and again along each dimension, as concatenations."""
+    """The whole tensor again and again along each dimension, as products with ones, of rank three."""
     x = x.reshape([1] * (len(repeats) - x.dim()) + list(x.shape))
     for dim, count in enumerate(repeats):
-        x = torch.cat([x] * count, dim=dim) if count > 1 else x
+        if count > 1:  # a concatenation of one tensor with itself XNNPACK would not take
+            repeated = x.reshape(math.prod(x.shape[:dim]), 1, -1) * constant(np.ones((1, count, 1)), x.dtype)
+            x = repeated.reshape([*x.shape[:dim], x.shape[dim] * count, *x.shape[dim + 1 :]])
     return x
 
 

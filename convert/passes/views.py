@@ -13,6 +13,8 @@ from edge_stickers.convert.passes.graph import calls, erase, fake_tensor, finish
 
 aten = torch.ops.aten
 VIEW, PERMUTE = aten.view_copy.default, aten.permute.default  # a copying view takes any strides
+RANK = 4
+"""The most dimensions that every backend takes."""
 VIEWS = (
     VIEW,
     aten.view.default,
@@ -139,6 +141,8 @@ def _slice_of_view(node: fx.Node) -> bool:
     if not isinstance(source, fx.Node) or source.target is not VIEW:
         return False
     origin: fx.Node = source.args[0]  # type: ignore[assignment]
+    if len(shape(origin)) > max(RANK, len(shape(source))):
+        return False
     places = same_dimensions(shape(source), shape(origin), cast("int", dim) % len(shape(source)))
     if not places:
         return False
@@ -153,6 +157,8 @@ def _cat_of_views(node: fx.Node) -> bool:
     if any(part.target is not VIEW for part in parts):
         return False
     origins: list[fx.Node] = [part.args[0] for part in parts]  # type: ignore[misc]
+    if max(len(shape(origin)) for origin in origins) > max(RANK, len(shape(node))):
+        return False
     places = [same_dimensions(shape(part), shape(origin), dim) for part, origin in zip(parts, origins, strict=True)]
     for place in set(places[0]).intersection(*places[1:]):
         if len({(*shape(o)[:place], *shape(o)[place + 1 :]) for o in origins}) == 1:

@@ -14,7 +14,7 @@ class Slow(nn.Module):
     def __init__(self):
         super().__init__()
         self.inner = Inner()
-        self.conv = nn.Conv3d(2, 2, 1)
+        self.conv = nn.Conv3d(2, 2, 3, padding=1)
 
     def forward(self, x, kernel):
         x = self.inner(x) + nn.functional.conv2d(x, kernel)
@@ -37,7 +37,7 @@ def test_each_slow_operator_is_named_with_its_module(findings):
     assert "booleans" in findings["aten.gt.Scalar", "inner"]
     assert "step 1" in findings["aten.slice.Tensor", "inner"]
     assert "run time" in findings["aten.conv2d.default", ""]
-    assert "volumes" in findings["aten.conv3d.default", "conv"]
+    assert "time and place at once" in findings["aten.conv3d.default", "conv"]
     assert "last dimension" in findings["aten.softmax.int", ""]
 
 
