@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from edge_stickers.convert.cache import ConversionCache
     from edge_stickers.convert.targets.base import Artifact
     from edge_stickers.models.pipeline import StickerPipeline
     from edge_stickers.spec import Component
@@ -25,6 +26,9 @@ def convert(
     folder: Path,
     components: Sequence[Component] | None = None,
     precision: str | None = None,
+    backend: str | None = None,
+    etrecord: bool = False,
+    cache: ConversionCache | None = None,
     on_progress: Callable[[str, Component], None] | None = None,
 ) -> list[Artifact]:
     """Converts a student's components to one or more targets.
@@ -35,6 +39,9 @@ def convert(
         folder: an existing folder; the files go below `folder / target`.
         components: which parts; all four where None.
         precision: `fp32` or `fp16`; each target's default where None.
+        backend: of ExecuTorch: `xnnpack`, `coreml` or `vulkan`; the first where None.
+        etrecord: whether to keep an ETRecord beside each program of ExecuTorch.
+        cache: of earlier conversions; all is lowered anew where None.
         on_progress: called with the target and the component before each is converted.
 
     Returns:
@@ -51,7 +58,7 @@ def convert(
     from edge_stickers.models.components import component_modules, component_specs
     from edge_stickers.spec import COMPONENTS
 
-    chosen = [find(name) for name in targets]
+    chosen = [find(name, backend=backend, etrecord=etrecord) for name in targets]
     if not chosen:
         raise InputError("no target was named; expected one or more, such as executorch")
     unknown = [name for name in components or () if name not in COMPONENTS]
@@ -69,5 +76,9 @@ def convert(
         for name in components or COMPONENTS:
             if on_progress is not None:
                 on_progress(each.name, name)
-            artifacts.append(each.lower(modules[name], specs[name], precision=precise, folder=folder))
+            module, spec = modules[name], specs[name]
+            if cache is None:
+                artifacts.append(each.lower(module, spec, precision=precise, folder=folder))
+            else:
+                artifacts.append(cache.lower(each, module, spec, precision=precise, folder=folder))
     return artifacts

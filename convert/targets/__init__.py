@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from edge_stickers.convert.targets.backends import backend as find_backend
 from edge_stickers.convert.targets.base import Artifact, Target
 from edge_stickers.convert.targets.coreml import CoreMLTarget
 from edge_stickers.convert.targets.executorch import ExecuTorchTarget
@@ -13,12 +16,22 @@ __all__ = ["TARGETS", "Artifact", "Target", "target"]
 TARGETS: dict[str, Target] = {each.name: each for each in (ExecuTorchTarget(), CoreMLTarget(), OnnxTarget())}
 
 
-def target(name: str) -> Target:
+def target(name: str, *, backend: str | None = None, etrecord: bool = False) -> Target:
     """The target of that name.
 
+    Args:
+        name: a key of `TARGETS`.
+        backend: of ExecuTorch, a key of `edge_stickers.convert.targets.backends.BACKENDS`; XNNPACK where None.
+        etrecord: of ExecuTorch, whether to keep one beside each program.
+
     Raises:
-        InputError: no such target; the message lists the known ones.
+        InputError: no such target or backend, or a target without backends; the message lists the known ones.
     """
     if name not in TARGETS:
         raise InputError(f"no target named {name!r}; known: {', '.join(TARGETS)}")
-    return TARGETS[name]
+    chosen = TARGETS[name]
+    if backend is None and not etrecord:
+        return chosen
+    if not isinstance(chosen, ExecuTorchTarget):
+        raise InputError(f"{name} has no backends and no ETRecord; expected the target executorch")
+    return replace(chosen, backend=find_backend(backend or chosen.backend).name, etrecord=etrecord)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -24,7 +25,7 @@ class Artifact:
     target: str
     """Key of `edge_stickers.convert.targets.TARGETS`."""
     backend: str
-    """What runs it: `xnnpack`, `coreml` or `onnxruntime`."""
+    """What runs it: `xnnpack`, `coreml`, `vulkan` or `onnxruntime`."""
     precision: str
     """Of weights and arithmetic."""
     entry: Path
@@ -44,6 +45,8 @@ class Artifact:
     """Operators that run outside the backend, and how many of each."""
     operators: dict[str, int] = field(default_factory=dict)
     """Operators of the whole graph, where the target lists them."""
+    reused: bool = False
+    """Whether it was taken from `edge_stickers.convert.cache` rather than lowered; `seconds` is then the copy's."""
 
 
 class Target(Protocol):
@@ -122,6 +125,7 @@ def artifact(
     entry: Path,
     folder: Path,
     started: float,
+    beside: Sequence[Path] = (),
     **found: Any,
 ) -> Artifact:
     """The record of a component that lies on disk.
@@ -133,9 +137,11 @@ def artifact(
         entry: the file or folder that a runtime opens.
         folder: of the bundle.
         started: `time.perf_counter()` before the lowering.
+        beside: files that no runtime opens.
         found: fields of `Artifact` that the target knows better: `delegate_calls` is 1 without.
     """
     inside = [entry] if entry.is_file() else sorted(path for path in entry.rglob("*") if path.is_file())
+    inside += beside
     known: dict[str, Any] = {"inputs": spec.inputs, "outputs": spec.outputs, "delegate_calls": 1}
     return Artifact(
         component=spec.component,

@@ -16,10 +16,8 @@ import numpy as np
 from torch import nn
 
 from edge_stickers.convert.export import export_component
-from edge_stickers.convert.passes.constants import fold_constants
-from edge_stickers.convert.passes.decompose import NATIVE, decompose, name_inputs
-from edge_stickers.convert.passes.masks import simplify_masks
-from edge_stickers.convert.passes.views import drop_copies
+from edge_stickers.convert.passes import prepare_native
+from edge_stickers.convert.passes.decompose import name_inputs
 from edge_stickers.convert.targets.base import Artifact, Precision, artifact, require_libraries
 from edge_stickers.errors import ConversionError
 from edge_stickers.spec import Component, ComponentSpec, TensorSpec
@@ -90,8 +88,7 @@ def _convert(module: nn.Module, spec: ComponentSpec, precision: Precision) -> An
     import coremltools
 
     # coremltools folds arithmetic into the weights that it is handed, in place: it gets its own.
-    program = decompose(export_component(copy.deepcopy(module), spec), NATIVE).run_decompositions({})
-    program = simplify_masks(fold_constants(drop_copies(program)))
+    program = prepare_native(export_component(copy.deepcopy(module), spec))
     name_inputs(program, [tensor.name for tensor in spec.inputs])
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # its progress bars

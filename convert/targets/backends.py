@@ -1,0 +1,158 @@
+"""ExecuTorch's backends: which passes a program goes through for each, and the partitioner that takes it."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import fx
+from torch.export import ExportedProgram
+
+from edge_stickers.convert.passes import prepare, prepare_native, prepare_one_image
+from edge_stickers.convert.targets.base import Precision
+from edge_stickers.errors import ConversionError, InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One delegate of ExecuTorch."""
+
+    name: str
+    precisions: tuple[Precision, ...]
+    """The first one is the default."""
+    passes: Callable[[ExportedProgram], ExportedProgram]
+    """Puts a program into the form that it takes whole."""
+    partitioner: Callable[[Precision], Any]
+    """Makes the partitioner; imports its library."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A program, serialised."""
+
+    data: bytes
+    """Of the `.pte`."""
+    delegate_calls: int
+    """Pieces that the graph was cut into for the backend."""
+    undelegated: dict[str, int] = field(default_factory=dict)
+    """Operators outside of them, with their number."""
+    etrecord: bytes | None = None
+    """For ExecuTorch's Inspector; None where not asked for."""
+
+
+def lower_program(
+    program: ExportedProgram, name: str, backend: Backend, precision: Precision, *, etrecord: bool = False
+) -> Lowered:
+    """Partitions a program and serialises it.
+
+    Args:
+        program: in the form that `backend.passes` gives it.
+        name: of the component, for messages.
+        backend: what it is lowered to.
+        precision: one of the backend's.
+        etrecord: whether to make one.
+
+    Raises:
+        ConversionError: ExecuTorch refuses the program.
+    """
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+    try:
+        with torch.no_grad(), _no_garbage_collection(), contextlib.redirect_stderr(io.StringIO()):  # progress bars
+            # The validity check costs a third of the time and finds nothing that the runtime would not refuse.
+            manager = to_edge_transform_and_lower(
+                program,
+                partitioner=[backend.partitioner(precision)],
+                compile_config=EdgeCompileConfig(_check_ir_validity=False),
+                generate_etrecord=etrecord,
+            )
+            nodes = [node for node in manager.exported_program().graph.nodes if node.op == "call_function"]
+            made = manager.to_executorch()
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        raise ConversionError(f"{name} cannot be lowered to {backend.name}: {reason}; see the cause above") from error
+    record = io.BytesIO()
+    if etrecord:
+        made.get_etrecord().save(record)
+    names = [_operator(node) for node in nodes]
+    undelegated = Counter(name for name in names if name not in ("getitem", "executorch_call_delegate"))
+    return Lowered(
+        bytes(made.buffer),
+        names.count("executorch_call_delegate"),
+        dict(sorted(undelegated.items())),
+        record.getvalue() if etrecord else None,
+    )
+
+
+def _xnnpack(precision: Precision) -> Any:
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    return XnnpackPartitioner()
+
+
+def _coreml(precision: Precision) -> Any:
+    import coremltools
+    from executorch.backends.apple.coreml.compiler.coreml_preprocess import CoreMLBackend
+    from executorch.backends.apple.coreml.partition.coreml_partitioner import CoreMLPartitioner
+
+    precisions = {"fp16": coremltools.precision.FLOAT16, "fp32": coremltools.precision.FLOAT32}
+    return CoreMLPartitioner(
+        compile_specs=CoreMLBackend.generate_compile_specs(
+            minimum_deployment_target=coremltools.target.iOS18, compute_precision=precisions[precision]
+        )
+    )
+
+
+def _vulkan(precision: Precision) -> Any:
+    from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
+
+    return VulkanPartitioner({"force_fp16": precision == "fp16"})
+
+
+BACKENDS = MappingProxyType(
+    {
+        each.name: each
+        for each in (
+            Backend("xnnpack", ("fp32",), prepare, _xnnpack),
+            Backend("coreml", ("fp16", "fp32"), prepare_native, _coreml),
+            Backend("vulkan", ("fp16", "fp32"), prepare_one_image, _vulkan),
+        )
+    }
+)
+"""By name. XNNPACK runs on any CPU; programs for the other two are lowered here and run on devices alone."""
+
+
+def backend(name: str) -> Backend:
+    """The backend of that name.
+
+    Raises:
+        InputError: no such backend; the message lists the known ones.
+    """
+    if name not in BACKENDS:
+        raise InputError(f"no backend named {name!r}; known: {', '.join(BACKENDS)}")
+    return BACKENDS[name]
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Graphs of a thousand nodes are copied many times: looking for garbage among them takes a fifth of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _operator(node: fx.Node) -> str:
+    """`aten.sin.default`, not the whole path of the edge dialect."""
+    target: Any = node.target
+    return str(getattr(target, "__name__", target))
