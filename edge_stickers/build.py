@@ -34,6 +34,7 @@ from edge_stickers.runtimes.verify import Floors, clip_parity_of, parity_of, ver
 from edge_stickers.sampling.sampler import DEFAULT_MOTION, DEFAULT_STEPS
 
 if TYPE_CHECKING:
+    from edge_stickers.convert.cache import ConversionCache
     from edge_stickers.convert.targets.base import Artifact
     from edge_stickers.models.pipeline import StickerPipeline
     from edge_stickers.spec import Component
@@ -54,7 +55,8 @@ class BuiltComponent:
         backend: what it was lowered to; empty before that.
         recipe: the precision; empty where the target's default would be taken.
         bytes: on disk.
-        seconds: that lowering took.
+        seconds: that lowering took, or the copy of an earlier one.
+        reused: whether it was lowered before, from the same model with the same code and tools.
         delegate_calls: None where the target has no delegates.
         undelegated: operators left to the runtime's own kernels, with their number.
         not_run_here: why it cannot be verified on this machine; empty where it can.
@@ -66,6 +68,7 @@ class BuiltComponent:
     recipe: str = ""
     bytes: int = 0
     seconds: float = 0.0
+    reused: bool = False
     delegate_calls: int | None = None
     undelegated: dict[str, int] | None = None
     not_run_here: str = ""
@@ -115,10 +118,13 @@ def build(
     out: Path,
     *,
     precision: str | None = None,
+    backend: str | None = None,
+    etrecord: bool = False,
     components: Sequence[str] | None = None,
     floors: Floors | None = None,
     cases: Sequence[GoldenCase] = CASES,
     threads: int | None = None,
+    cache: ConversionCache | None = None,
     progress: Progress | None = None,
     dry_run: bool = False,
 ) -> BuildReport:
@@ -132,10 +138,13 @@ def build(
         targets: "executorch", "coreml", "onnx".
         out: where the bundle goes.
         precision: "fp32", "fp16", "int8", or a recipe's name or file; None for each target's default.
+        backend: of ExecuTorch: "xnnpack", "coreml" or "vulkan"; None for the first.
+        etrecord: whether to keep an ETRecord beside each program of ExecuTorch, for its Inspector.
         components: which to convert; None for all. A bundle without all of them makes no clips.
         floors: of parity; None for the defaults.
         cases: golden stickers.
         threads: a runtime may use while it is verified.
+        cache: of earlier conversions; all is lowered anew where None.
         progress: told how far it is.
         dry_run: only says what would be done.
 
@@ -162,13 +171,24 @@ def build(
         ]
         return BuildReport(folder, Path(out), True, tuple(planned), None, time.monotonic() - start)
 
+    from edge_stickers.convert import convert
     from edge_stickers.models.pipeline import load_pipeline
 
     say("loading the model", 0.0)
     pipeline = load_pipeline(folder)
     with replacing(Path(out)) as part:
         say(f"converting for {', '.join(names)}", 0.02)
-        artifacts = _convert(pipeline, names, parts, part, precision, _shares(say, len(names) * len(parts)))
+        artifacts = convert(
+            pipeline,
+            targets=names,
+            components=parts,
+            folder=part,
+            precision=precision,
+            backend=backend,
+            etrecord=etrecord,
+            cache=cache,
+            on_progress=_shares(say, len(names) * len(parts)),
+        )
         say("recording golden tensors", 0.7)
         manifest = _write_parts(part, folder, pipeline, artifacts, cases)
         say("verifying", 0.8)
@@ -177,7 +197,7 @@ def build(
         )
         verified = replace(verified, bundle=str(out))  # where it will be
         manifest = _with_parity(manifest, verified)
-        rows = tuple(_built(artifact, part) for artifact in artifacts)
+        rows = tuple(built_component(artifact, part) for artifact in artifacts)
         report = BuildReport(folder, Path(out), False, rows, verified, time.monotonic() - start)
         _write_reports(part, manifest, report)
         say("done", 1.0)
@@ -189,26 +209,6 @@ def _shares(say: Progress, count: int) -> Callable[[str, str], None]:
     done = iter(range(count))
     return lambda target, component: say(
         f"converting {component} for {target}", 0.02 + 0.68 * next(done, count) / count
-    )
-
-
-def _convert(
-    pipeline: StickerPipeline,
-    targets: Sequence[str],
-    components: Sequence[Component],
-    folder: Path,
-    precision: str | None,
-    on_progress: Callable[[str, str], None],
-) -> list[Artifact]:
-    from edge_stickers.convert import convert
-
-    return convert(
-        pipeline,
-        targets=targets,
-        components=components,
-        folder=folder,
-        precision=precision,
-        on_progress=on_progress,
     )
 
 
@@ -257,7 +257,7 @@ def _write_parts(
 def _entry(artifact: Artifact, part: Path) -> ComponentEntry:
     """A component's entry, before anything was run."""
     return ComponentEntry(
-        files=tuple(_files(artifact, part)),
+        files=tuple(files_of(artifact, part)),
         inputs=tensor_entries(artifact.inputs),
         outputs=tensor_entries(artifact.outputs),
         backend=artifact.backend,
@@ -320,21 +320,23 @@ def _write_reports(part: Path, manifest: Manifest, report: BuildReport) -> None:
     (part / MANIFEST).write_text(to_json(manifest.model_copy(update={"files": files})), encoding="utf-8")
 
 
-def _built(artifact: Artifact, part: Path) -> BuiltComponent:
+def built_component(artifact: Artifact, part: Path) -> BuiltComponent:
+    """A report's row of an artifact that lies in `part`."""
     return BuiltComponent(
         target=artifact.target,
         component=artifact.component,
         backend=artifact.backend,
         recipe=artifact.precision,
-        bytes=sum(file.bytes for file in _files(artifact, part)),
+        bytes=sum(file.bytes for file in files_of(artifact, part)),
         seconds=round(float(artifact.seconds), 3),
+        reused=artifact.reused,
         delegate_calls=artifact.delegate_calls,
         undelegated=dict(artifact.undelegated or {}),
         not_run_here=availability(artifact.target, backend=artifact.backend) or "",
     )
 
 
-def _files(artifact: Artifact, part: Path) -> list[FileEntry]:
+def files_of(artifact: Artifact, part: Path) -> list[FileEntry]:
     """Entries of an artifact's files; a folder (an `.mlpackage`) stands for all files in it."""
     entries = []
     for path in map(Path, artifact.files):

@@ -87,7 +87,7 @@ def torchscript_runtime():
 
     Yields the converter, which takes what `edge_stickers.convert.convert` takes.
     """
-    from edge_stickers import build
+    import edge_stickers.convert as converter
     from edge_stickers.runtimes.base import RUNTIMES
 
     with pytest.MonkeyPatch.context() as patch:
@@ -96,18 +96,18 @@ def torchscript_runtime():
         was = runtime.opener, runtime.modules
         object.__setattr__(runtime, "opener", "doubles:open_torchscript")
         object.__setattr__(runtime, "modules", ("torch",))
-        convert = build._convert
+        convert = converter.convert
 
-        def trace_onnx(pipeline, targets, *rest):
-            return (trace_components if list(targets) == ["onnx"] else convert)(pipeline, targets, *rest)
+        def trace_onnx(pipeline, *, targets, **options):
+            return (trace_components if list(targets) == ["onnx"] else convert)(pipeline, targets=targets, **options)
 
-        patch.setattr(build, "_convert", trace_onnx)
+        patch.setattr(converter, "convert", trace_onnx)
         yield trace_components
         object.__setattr__(runtime, "opener", was[0])
         object.__setattr__(runtime, "modules", was[1])
 
 
-def trace_components(pipeline, targets, components, folder, precision, on_progress):
+def trace_components(pipeline, *, targets, components, folder, precision, on_progress, **_):
     """What a converter does, with `torch.jit.trace`."""
     from edge_stickers.models.components import component_modules, component_specs
 
@@ -131,6 +131,7 @@ def trace_components(pipeline, targets, components, folder, precision, on_progre
                     delegate_calls=None,
                     undelegated={},
                     seconds=0.1,
+                    reused=False,
                     bytes=(folder / path).stat().st_size,
                 )
             )

@@ -25,7 +25,7 @@ LAYERS = (
     {"quantize"},
     {"convert"},
     {"runtimes"},
-    {"build", "animator"},
+    {"build", "build_video_unet", "animator"},
     {"cli"},
 )
 """A part imports from its own layer and from those before it; "" is the package itself, which imports lazily."""

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from edge_stickers import build as build_module
+import edge_stickers.convert as converter
 from edge_stickers.build import build
 from edge_stickers.bundle.reader import Bundle, folder_sha256
 from edge_stickers.errors import BundleError, ConversionError, InputError
@@ -97,11 +97,11 @@ def test_a_build_that_fails_leaves_nothing_and_keeps_the_old_bundle(
     shutil.copytree(tiny_bundle, out)
     before = folder_sha256(out)
 
-    def fails(pipeline, targets, components, folder, precision, on_progress):
+    def fails(pipeline, *, folder, **_):
         (folder / "half").write_text("written")
         raise error
 
-    monkeypatch.setattr(build_module, "_convert", fails)
+    monkeypatch.setattr(converter, "convert", fails)
     with pytest.raises(expected, match=message):
         build(tiny_model, ["onnx"], out)
     assert folder_sha256(out) == before

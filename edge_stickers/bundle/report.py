@@ -29,4 +29,11 @@ def render_report(manifest: Manifest, verified: dict[str, Any]) -> str:
     totals = {name: sum(part.bytes for part in target.components.values()) for name, target in manifest.targets.items()}
     rows = {(row["target"], row["component"]): row for row in verified["components"]}
     clips = {row["target"]: row for row in verified["clips"]}
-    return template.render(manifest=manifest, rows=rows, clips=clips, totals=totals, passed=verified["passed"])
+    return template.render(
+        manifest=manifest,
+        rows=rows,
+        clips=clips,
+        totals=totals,
+        numerics=verified["numerics"],
+        passed=verified["passed"],
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_stickers.cli.options import TARGETS, json_option, split_names
+from edge_stickers.cli.options import TARGETS, cache_option, json_option, split_names
 from edge_stickers.cli.output import megabytes, print_json, print_table, progress_bar
 from edge_stickers.cli.verify import print_verified
 
@@ -38,6 +38,7 @@ where something falls below its floor: the bundle is written all the same, marke
 @click.option("--recipe", help="Precision, or name or file of a recipe. [default: the target's own]")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be made.")
+@cache_option
 @json_option
 @click.pass_context
 def command(
@@ -47,13 +48,16 @@ def command(
     recipe: str | None,
     output: Path,
     dry_run: bool,
+    use_cache: bool,
     as_json: bool,
 ) -> None:
     """Quantise, convert and verify a model, and write the bundle that an app ships."""
     from edge_stickers.build import build
+    from edge_stickers.convert.cache import ConversionCache
 
+    cache = ConversionCache() if use_cache else None
     with progress_bar("building", total=1.0) as update:
-        report = build(model, targets, output, precision=recipe, progress=update, dry_run=dry_run)
+        report = build(model, targets, output, precision=recipe, cache=cache, progress=update, dry_run=dry_run)
     finish(context, report, as_json=as_json)
 
 
@@ -83,7 +87,7 @@ def _print(report: BuildReport) -> None:
             megabytes(row.bytes),
             "" if row.delegate_calls is None else row.delegate_calls,
             sum((row.undelegated or {}).values()),
-            f"{row.seconds:.1f} s",
+            "made before" if row.reused else f"{row.seconds:.1f} s",
         )
         for row in report.components
     ]
@@ -92,4 +96,5 @@ def _print(report: BuildReport) -> None:
     if report.verified is not None:
         click.echo()
         print_verified(report.verified)
-    click.echo(f"\nlook at {report.out / 'report.html'}")
+    page = report.out / "report.html"
+    click.echo(f"\nlook at {page if page.is_file() else page.with_suffix('.json')}")

@@ -30,7 +30,9 @@ def describe(path: Path) -> dict[str, Any]:
             return describe_bundle(path)
         if (path / "model_index.json").is_file():
             return describe_model(path)
-        raise InputError(f"{path} has neither manifest.json nor model_index.json; {_EXPECTED}")
+        if (path / "config.json").is_file():
+            return describe_part(path)
+        raise InputError(f"{path} has neither manifest.json nor model_index.json nor config.json; {_EXPECTED}")
     if not path.exists():
         raise InputError(f"{path} does not exist; {_EXPECTED}; check the path")
     match path.suffix.lower():
@@ -67,6 +69,14 @@ def describe_model(folder: Path) -> dict[str, Any]:
     }
     totals = {key: sum(part[key] for part in components.values()) for key in ("parameters", "bytes")}
     return {"kind": "model", "path": str(folder), **totals, "components": components}
+
+
+def describe_part(folder: Path) -> dict[str, Any]:
+    """A single model's folder, such as a UNet's, as a model with that one part."""
+    name = str(_read_json(folder / "config.json").get("_class_name", "unknown"))
+    part = _describe_part(folder, name)
+    totals = {key: part[key] for key in ("parameters", "bytes")}
+    return {"kind": "model", "path": str(folder), **totals, "components": {folder.absolute().name: part}}
 
 
 def _describe_part(folder: Path, class_name: str) -> dict[str, Any]:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from edge_stickers.cli.build import finish
-from edge_stickers.cli.options import TARGETS, json_option, split_names
+from edge_stickers.cli.options import (
+    BACKENDS,
+    TARGETS,
+    cache_option,
+    json_option,
+    latent_options,
+    latent_shape,
+    split_names,
+)
 from edge_stickers.cli.output import progress_bar
 
 EXAMPLES = """\b
@@ -15,6 +24,7 @@ Examples:
   edge-stickers convert --model my-model --target executorch --precision fp32 -o my-bundle
   edge-stickers convert --model my-model --target coreml --precision fp16 -o my-bundle
   edge-stickers convert --model my-model --target onnx --precision fp32 --components unet,decoder -o parts
+  edge-stickers convert --model animatediff/unet --target executorch --precision fp32 --size 32 -o my-unet
 """
 
 
@@ -23,8 +33,12 @@ Examples:
 @click.option("--target", required=True, type=click.Choice(TARGETS), help="What to convert for.")
 @click.option("--precision", type=click.Choice(("fp32", "fp16")), help="Of weights and activations.")
 @click.option("--recipe", help="Name or file of a recipe, instead of --precision.")
+@click.option("--backend", type=click.Choice(BACKENDS), help="Of ExecuTorch. [default: xnnpack]")
+@click.option("--etrecord", is_flag=True, help="Keep an ETRecord beside each program, for ExecuTorch's Inspector.")
 @click.option("--components", callback=split_names, help="Only these, with commas between. [default: all]")
+@latent_options
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle.")
+@cache_option
 @json_option
 @click.pass_context
 def command(
@@ -33,15 +47,45 @@ def command(
     target: str,
     precision: str | None,
     recipe: str | None,
+    backend: str | None,
+    etrecord: bool,
     components: tuple[str, ...] | None,
     output: Path,
+    use_cache: bool,
     as_json: bool,
+    frames: int | None,
+    size: str | None,
+    tokens: int | None,
 ) -> None:
-    """Convert a model for one target: a bundle with that target alone."""
+    """Convert a model for one target: a student's bundle, or a video UNet of diffusers by itself.
+
+    MODEL may be a folder of UNetMotionModel (AnimateDiff), UNet3DConditionModel, I2VGenXLUNet or
+    UNetSpatioTemporalConditionModel, or of a pipeline that holds one.
+    """
     if (precision is None) == (recipe is None):
         raise click.UsageError("give one of --precision and --recipe")
     from edge_stickers.build import build
+    from edge_stickers.convert.cache import ConversionCache
+    from edge_stickers.models.video_unets import find_video_unet
 
+    shape = latent_shape(frames=frames, size=size, tokens=tokens)
+    options: dict[str, Any] = {
+        "precision": precision or recipe,
+        "backend": backend,
+        "etrecord": etrecord,
+        "cache": ConversionCache() if use_cache else None,
+    }
+    if find_video_unet(model) is not None:
+        from edge_stickers.build_video_unet import build_video_unet
+
+        if components not in (None, ("unet",)):
+            raise click.UsageError(f"{model} is a denoiser alone; expected no --components, or --components unet")
+        with progress_bar("converting", total=1.0) as update:
+            report = build_video_unet(model, (target,), output, shape=shape, progress=update, **options)
+        finish(context, report, as_json=as_json)
+        return
+    if shape is not None:
+        raise click.UsageError("--frames, --size and --tokens are for video UNets of diffusers; a student has its own")
     with progress_bar("converting", total=1.0) as update:
-        report = build(model, (target,), output, precision=precision or recipe, components=components, progress=update)
+        report = build(model, (target,), output, components=components, progress=update, **options)
     finish(context, report, as_json=as_json)

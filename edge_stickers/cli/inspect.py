@@ -8,23 +8,40 @@ from typing import Any
 import click
 
 from edge_stickers.cli.contents import describe
-from edge_stickers.cli.options import json_option
-from edge_stickers.cli.output import megabytes, print_json, print_table
+from edge_stickers.cli.options import TARGETS, json_option, latent_options, latent_shape
+from edge_stickers.cli.output import megabytes, print_json, print_table, progress_bar
 
 EXAMPLES = """\b
 Examples:
   edge-stickers inspect my-bundle
   edge-stickers inspect my-model --json
   edge-stickers inspect my-bundle/onnx/unet/model.onnx
+  edge-stickers inspect --model my-model --target executorch
+  edge-stickers inspect animatediff/unet --target coreml --size 32 --frames 16
 """
 
 
 @click.command("inspect", epilog=EXAMPLES)
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.option("--model", type=click.Path(path_type=Path), help="Model folder, the same as PATH.")
+@click.option("--target", type=click.Choice(TARGETS), help="Name each operator that this target would not take.")
+@latent_options
 @json_option
-def command(path: Path, as_json: bool) -> None:
-    """Show what PATH holds: a bundle (every checksum is checked), a model folder, or one file of weights."""
-    report = describe(path)
+def command(path: Path | None, model: Path | None, target: str | None, as_json: bool, **shape: Any) -> None:
+    """Show what PATH holds: a bundle (every checksum is checked), a model folder, or one file of weights.
+
+    With --target, the model is exported, not lowered, and every operator that the target would refuse or run slowly
+    is named, with its module, how often it occurs, and what would mend it.
+    """
+    given = [each for each in (path, model) if each is not None]
+    if len(given) != 1:
+        raise click.UsageError("expected one of PATH and --model")
+    if target is not None:
+        _lint(given[0], target, shape, as_json=as_json)
+        return
+    if any(value is not None for value in shape.values()):
+        raise click.UsageError("--frames, --size and --tokens go with --target")
+    report = describe(given[0])
     if as_json:
         print_json(report)
         return
@@ -34,7 +51,32 @@ def command(path: Path, as_json: bool) -> None:
         case "model":
             _print_model(report)
         case _:
-            _print_facts(str(path), {key: value for key, value in report.items() if key != "tensors"})
+            _print_facts(str(given[0]), {key: value for key, value in report.items() if key != "tensors"})
+
+
+def _lint(folder: Path, target: str, shape: dict[str, Any], *, as_json: bool) -> None:
+    """Prints what a target has against a model."""
+    from dataclasses import asdict
+
+    from edge_stickers.convert.lint import lint_model
+
+    with progress_bar("exporting"):
+        found = lint_model(folder, target, shape=latent_shape(**shape))
+    if as_json:
+        listed = {name: [asdict(finding) for finding in findings] for name, findings in found.items()}
+        print_json({"model": str(folder), "target": target, "components": listed})
+        return
+    rows = [
+        (finding.operator, name, finding.module, finding.count, finding.reason, finding.mend)
+        for name, findings in found.items()
+        for finding in findings
+    ]
+    clean = ", ".join(name for name, findings in found.items() if not findings)
+    if rows:
+        columns = ("operator", "part", "module", "times", "what happens", "what would mend it")
+        print_table(f"what {target} has against {folder}", columns, rows)
+    if clean:
+        click.echo(f"{target} takes every operator of {clean}")
 
 
 def _print_bundle(report: dict[str, Any]) -> None:

@@ -73,9 +73,9 @@ def cli(debug: bool) -> None:
     """Animate stickers by diffusion on your own device: train, convert, verify, bundle, run."""
 
 
-def main() -> None:
-    """Runs the command line of this process and ends it."""
-    arguments = sys.argv[1:]
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command line, this process's own where None, and ends the process."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     if not _wants_debug(arguments):
         silence_libraries()
     signal.signal(signal.SIGTERM, _terminate)

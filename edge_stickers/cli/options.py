@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edge_stickers.errors import BundleError
 
+if TYPE_CHECKING:
+    from edge_stickers.models.video_unets import ClipShape
+
 TARGETS = ("executorch", "coreml", "onnx")
 """What a bundle can be built for."""
+BACKENDS = ("xnnpack", "coreml", "vulkan")
+"""What an ExecuTorch program can be lowered to."""
 RUNTIMES = ("auto", "torch", "executorch", "onnx", "coreml")
 """What can run a model or a bundle."""
 SPLITS = ("train", "validation", "test", "all")
@@ -27,6 +32,13 @@ def json_option(function: Decorated) -> Decorated:
     )
 
 
+def cache_option(function: Decorated) -> Decorated:
+    """The option `--no-cache` of every verb that lowers components."""
+    return click.option(
+        "--cache/--no-cache", "use_cache", default=True, show_default=True, help="Reuse what was lowered before."
+    )(function)
+
+
 def source_options(function: Decorated) -> Decorated:
     """The options `--bundle`, `--model`, `--runtime` and `--steps` of every verb that makes clips."""
     options = (
@@ -38,6 +50,36 @@ def source_options(function: Decorated) -> Decorated:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def latent_options(function: Decorated) -> Decorated:
+    """The options `--frames`, `--size` and `--tokens` of every verb that exports a video UNet of diffusers."""
+    options = (
+        click.option("--frames", type=click.IntRange(min=1), help="Of a video UNet's clips. [default: 8]"),
+        click.option("--size", help="Of a video UNet's latents, 64 or 40x64. [default: the configuration's]"),
+        click.option("--tokens", type=click.IntRange(min=1), help="Of a video UNet's prompts. [default: 77]"),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def latent_shape(*, frames: int | None, size: str | None, tokens: int | None) -> ClipShape | None:
+    """What these options say; None where none was given.
+
+    Raises:
+        UsageError: the size is no size.
+    """
+    from edge_stickers.models.video_unets import ClipShape
+
+    given: dict[str, Any] = {"frames": frames, "tokens": tokens}
+    if size is not None:
+        parts = size.lower().split("x")
+        if len(parts) > 2 or not all(part.isdecimal() for part in parts):
+            raise click.UsageError(f"--size is {size!r}, expected a size such as 64 or 40x64 (height x width)")
+        given |= {"height": int(parts[0]), "width": int(parts[-1])}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return ClipShape(**chosen) if chosen else None
 
 
 def chosen_folder(bundle: Path | None, model: Path | None) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from edge_stickers.cli.output import print_json, print_table, progress_bar
 from edge_stickers.errors import MissingDependencyError
 
 if TYPE_CHECKING:
-    from edge_stickers.runtimes.outcome import ClipRow, ComponentRow, VerifyReport
+    from edge_stickers.runtimes.outcome import ClipRow, ComponentRow, Numerics, VerifyReport
 
 EXAMPLES = """\b
 Examples:
@@ -63,6 +64,27 @@ def print_verified(report: VerifyReport) -> None:
     click.echo()
     columns = ("target", "recipe", "PSNR mean", "worst frame", "flicker", "status", "why")
     print_table("clips, from noise to frames", columns, [_clip(row) for row in report.clips])
+
+    if report.numerics:
+        click.echo()
+        _print_numerics(report.numerics)
+
+
+def _print_numerics(numerics: Sequence[Numerics]) -> None:
+    """Prints where each Core ML component loses most in float16, and what did not fit."""
+    rows = [
+        (
+            each.component,
+            each.operators,
+            each.first_wrong or "none",
+            ", ".join(f"{worst.operator} {_decibel(worst.snr_db)}" for worst in each.worst),
+            sum(each.overflowed.values()),
+            sum(each.lost.values()),
+        )
+        for each in numerics
+    ]
+    columns = ("part", "operators", "first below 40 dB", "furthest from float32", "past 65,504", "lost as zero")
+    print_table("Core ML in float16, operator by operator (not run on a device)", columns, rows)
 
 
 def _clip(row: ClipRow) -> tuple[str, ...]:

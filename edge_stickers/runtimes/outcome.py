@@ -8,6 +8,8 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+CAP_DB = 200.0
+"""Stands for infinity, which JSON has no number for."""
 Outcome = Literal["passed", "failed", "not run"]
 _ILLEGAL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -65,6 +67,44 @@ class ClipRow:
 
 
 @dataclass(frozen=True, slots=True)
+class WorstOperator:
+    """One of the operators that are furthest from float32.
+
+    Attributes:
+        name: of the value that it makes.
+        operator: as Core ML names it.
+        snr_db: of its float16 result against its float32 result.
+    """
+
+    name: str
+    operator: str
+    snr_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class Numerics:
+    """A component of a Core ML target, run in float16 and in float32 side by side on a golden call.
+
+    Attributes:
+        component: its name.
+        case: "case/step" of the call.
+        operators: how many ran.
+        first_wrong: the first operator below the floor of float16, or not finite; empty where none is.
+        worst: the furthest from float32, worst first.
+        overflowed: values past 65,504, by operator.
+        lost: values other than zero below the smallest of float16, by operator.
+    """
+
+    component: str
+    case: str
+    operators: int
+    first_wrong: str
+    worst: tuple[WorstOperator, ...]
+    overflowed: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class VerifyReport:
     """Everything that was checked, and what could not be.
 
@@ -72,11 +112,13 @@ class VerifyReport:
         bundle: its folder.
         components: a row for each component of each target.
         clips: a row for each target.
+        numerics: where float16 loses, of each Core ML component that an executor ran in a device's place.
     """
 
     bundle: str
     components: tuple[ComponentRow, ...]
     clips: tuple[ClipRow, ...]
+    numerics: tuple[Numerics, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -120,6 +162,11 @@ class VerifyReport:
                 _case(suite, row)
         ElementTree.indent(root)
         return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def capped(value: float) -> float:
+    """Decibels that JSON can hold."""
+    return max(-CAP_DB, min(CAP_DB, value))
 
 
 def _case(suite: ElementTree.Element, row: ComponentRow | ClipRow) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,15 +14,13 @@ from edge_stickers.bundle.golden import GOLDEN, Golden, to_bytes
 from edge_stickers.bundle.manifest import ClipParity, ComponentEntry, Parity, TargetEntry
 from edge_stickers.bundle.reader import Bundle
 from edge_stickers.convert.parity import psnr_db, snr_db
-from edge_stickers.errors import RuntimeFailedError
+from edge_stickers.errors import ConversionError, RuntimeFailedError
 from edge_stickers.runtimes.base import EMULATED, RUNTIMES, Engine, availability, is_emulated
 from edge_stickers.runtimes.base import runtime as known_runtime
 from edge_stickers.runtimes.clip import ClipInputs, FloatArray, run_clip
+from edge_stickers.runtimes.numerics import core_ml_numerics
 from edge_stickers.runtimes.opening import CLIP_COMPONENTS, open_bundle
-from edge_stickers.runtimes.outcome import ClipRow, ComponentRow, Outcome, VerifyReport
-
-CAP_DB = 200.0
-"""Stands for infinity, which JSON has no number for."""
+from edge_stickers.runtimes.outcome import ClipRow, ComponentRow, Numerics, Outcome, VerifyReport, capped
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def verify(
 
     Returns:
         A row for every component and one for the clips of every target. What could not run here says why, and a
-        runtime that crashed is a failed row.
+        runtime that crashed is a failed row. Of Core ML components that no device ran, where float16 loses.
 
     Raises:
         BundleError: the bundle or its golden tensors are damaged, or it has no such target.
@@ -78,7 +77,11 @@ def verify(
         components += check.components()
         clips.append(check.clips())
         check.close()
-    return VerifyReport(str(opened.folder), tuple(components), tuple(clips))
+    numerics: tuple[Numerics, ...] = ()
+    if any(row.target == "coreml" and row.status != "not run" for row in components):
+        with contextlib.suppress(ConversionError, RuntimeFailedError):  # its row has said so
+            numerics = tuple(core_ml_numerics(opened, golden))
+    return VerifyReport(str(opened.folder), tuple(components), tuple(clips), numerics)
 
 
 class _Check:
@@ -158,7 +161,7 @@ class _Check:
         elif floor is not None and worst < floor:
             reason = f"{worst:.1f} dB SNR, expected at least {floor:g} ({where})"
         status: Outcome = "failed" if reason else "passed"
-        return ComponentRow(self.name, part, entry.recipe, status, _cap(worst), floor, where, reason or self.note)
+        return ComponentRow(self.name, part, entry.recipe, status, capped(worst), floor, where, reason or self.note)
 
     def _clips(self, engine: Engine) -> ClipRow:
         frames: dict[str, tuple[float, ...]] = {}
@@ -180,7 +183,7 @@ class _Check:
                 return ClipRow(self.name, self.target.recipe, "failed", reason=f"{case.name}: frames are not finite")
             rounded = to_bytes(got).astype(np.float32) / np.float32(255)
             pairs = zip(reference, rounded, strict=True)
-            frames[case.name] = tuple(_cap(psnr_db(a, b)) for a, b in pairs)
+            frames[case.name] = tuple(capped(psnr_db(a, b)) for a, b in pairs)
             flicker = max(flicker, flicker_difference(reference, rounded))
         values = [value for case in frames.values() for value in case]
         mean, (worst, where) = float(np.mean(values)), _worst(frames)
@@ -237,7 +240,3 @@ def _batch(engine: Engine, part: str, inputs: dict[str, FloatArray], frame: int)
 
 def _worst(frames: dict[str, tuple[float, ...]]) -> tuple[float, str]:
     return min((value, f"{case}/{index}") for case, values in frames.items() for index, value in enumerate(values))
-
-
-def _cap(value: float) -> float:
-    return max(-CAP_DB, min(CAP_DB, value))

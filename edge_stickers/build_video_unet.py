@@ -1,0 +1,173 @@
+"""A video UNet of diffusers by itself: converted, held against PyTorch, and written whole with its report."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from edge_stickers.build import BuildReport, Progress, built_component, files_of
+from edge_stickers.bundle.manifest import tensor_entries
+from edge_stickers.bundle.writer import check_out, replacing
+from edge_stickers.convert.parity import snr_db
+from edge_stickers.errors import InputError, RuntimeFailedError
+from edge_stickers.runtimes.base import EMULATED, availability, is_emulated, require
+from edge_stickers.runtimes.outcome import ClipRow, ComponentRow, VerifyReport, capped
+from edge_stickers.runtimes.process import Program, Worker, WorkerSession
+from edge_stickers.runtimes.verify import Floors
+
+if TYPE_CHECKING:
+    from edge_stickers.convert.cache import ConversionCache
+    from edge_stickers.convert.targets.base import Artifact
+    from edge_stickers.models.video_unets import ClipShape, VideoUNet
+    from edge_stickers.spec import ComponentSpec
+
+TIMESTEPS = (981.0, 501.0, 21.0)
+"""At which a program is held against PyTorch: the first, a middle and the last of a usual sampling run."""
+NO_CLIP = "a denoiser alone makes no clip"
+
+
+def build_video_unet(
+    model: Path,
+    targets: Sequence[str],
+    out: Path,
+    *,
+    precision: str | None = None,
+    backend: str | None = None,
+    etrecord: bool = False,
+    shape: ClipShape | None = None,
+    floors: Floors | None = None,
+    cache: ConversionCache | None = None,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Converts a video UNet of diffusers and compares what can run here with PyTorch.
+
+    There are no golden clips of a model that this package did not train: parity is over seeded noise at three
+    timesteps, each with another prompt, which says that the graph is the same and not how a clip will look.
+
+    Args:
+        model: a folder that `edge_stickers.models.video_unets.find_video_unet` finds one in.
+        targets: keys of `edge_stickers.convert.targets.TARGETS`.
+        out: where programs and `report.json` go; nothing is there until all is done.
+        precision: "fp32" or "fp16"; None for each target's default.
+        backend: of ExecuTorch: "xnnpack", "coreml" or "vulkan"; None for the first.
+        etrecord: whether to keep an ETRecord beside each program of ExecuTorch, for its Inspector.
+        shape: of the clip; programs take no other.
+        floors: of parity; None for the defaults.
+        cache: of earlier conversions; all is lowered anew where None.
+        progress: told how far it is.
+
+    Returns:
+        The report, which is also in the folder.
+
+    Raises:
+        InputError: a target, precision or shape is unknown, or `out` cannot be written.
+        BundleError: the folder is damaged.
+        ConversionError: the UNet cannot be lowered.
+        MissingDependencyError: a converter is not installed.
+    """
+    from edge_stickers.convert.targets import target as find
+    from edge_stickers.convert.targets.base import choose_precision, require_libraries
+    from edge_stickers.models.video_unets import ClipShape, find_video_unet, load_video_unet, video_unet_spec
+
+    start = time.monotonic()
+    say = progress or (lambda _what, _share: None)
+    chosen = [find(name, backend=backend, etrecord=etrecord) for name in dict.fromkeys(targets)]
+    precisions = [choose_precision(each, precision) for each in chosen]
+    for each in chosen:
+        require_libraries(each)
+    check_out(Path(out).absolute(), is_ours=_is_ours)
+    folder = find_video_unet(model)
+    if folder is None:
+        raise InputError(f"{model} holds no video UNet of diffusers; expected its config.json, or unet/config.json")
+    say("loading the model", 0.0)
+    module = load_video_unet(folder)
+    spec = video_unet_spec(module, shape or ClipShape())
+    with replacing(Path(out), is_ours=_is_ours) as part:
+        artifacts = []
+        for index, (each, precise) in enumerate(zip(chosen, precisions, strict=True)):
+            say(f"converting {module.kind} for {each.name}", 0.05 + 0.8 * index / len(chosen))
+            if cache is None:
+                artifacts.append(each.lower(module, spec, precision=precise, folder=part))
+            else:
+                artifacts.append(cache.lower(each, module, spec, precision=precise, folder=part))
+        say("verifying", 0.85)
+        rows = _verify(module, spec, artifacts, part, floors or Floors())
+        clips = tuple(ClipRow(row.target, row.recipe, "not run", reason=NO_CLIP) for row in rows)
+        built = tuple(built_component(artifact, part) for artifact in artifacts)
+        verified = VerifyReport(str(out), rows, clips)
+        report = BuildReport(model, Path(out), False, built, verified, time.monotonic() - start)
+        contents = {"class": module.kind, **report.to_json(), "programs": [_program(a, part) for a in artifacts]}
+        (part / "report.json").write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
+        say("done", 1.0)
+    return report
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether an older conversion of a video UNet lies there."""
+    try:
+        found: Any = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and "programs" in found and "class" in found
+
+
+def _program(artifact: Artifact, part: Path) -> dict[str, Any]:
+    """What an app needs to open a program, and to know that it is whole."""
+    return {
+        "target": artifact.target,
+        "entry": artifact.entry.as_posix(),
+        "inputs": [entry.to_json() for entry in artifact.inputs],
+        "outputs": [entry.to_json() for entry in artifact.outputs],
+        "files": [file.model_dump() for file in files_of(artifact, part)],
+    }
+
+
+def _verify(
+    module: VideoUNet, spec: ComponentSpec, artifacts: Sequence[Artifact], part: Path, floors: Floors
+) -> tuple[ComponentRow, ...]:
+    from edge_stickers.models.video_unets import example_inputs
+
+    cases = [example_inputs(spec, timestep, seed) for seed, timestep in enumerate(TIMESTEPS)]
+    with torch.inference_mode():
+        expected = [module(*inputs).numpy() for inputs in cases]
+    named = [{e.name: x.numpy() for e, x in zip(spec.inputs, inputs, strict=True)} for inputs in cases]
+    return tuple(_row(artifact, part, named, expected, floors.snr.get(artifact.precision)) for artifact in artifacts)
+
+
+def _row(
+    artifact: Artifact,
+    part: Path,
+    cases: Sequence[dict[str, Any]],
+    expected: Sequence[np.ndarray[Any, Any]],
+    floor: float | None,
+) -> ComponentRow:
+    name, recipe = artifact.target, artifact.precision
+    reason = availability(name, backend=artifact.backend)
+    if reason is not None:
+        return ComponentRow(name, artifact.component, recipe, "not run", floor_db=floor, reason=reason)
+    inputs, outputs = tensor_entries(artifact.inputs), tensor_entries(artifact.outputs)
+    worker = Worker(name, require(name, backend=artifact.backend).opener)
+    session = WorkerSession(worker, Program(artifact.component, part / artifact.entry, inputs, outputs))
+    worst, where = float("inf"), ""
+    try:
+        for values, wanted, timestep in zip(cases, expected, TIMESTEPS, strict=True):
+            given = {entry.name: values[entry.name].astype(entry.dtype) for entry in inputs}
+            value = snr_db(wanted, session.run(given)[outputs[0].name])
+            if value < worst or not where:
+                worst, where = value, f"timestep {timestep:g}"
+    except RuntimeFailedError as error:
+        return ComponentRow(name, artifact.component, recipe, "failed", floor_db=floor, reason=str(error))
+    finally:
+        session.close()
+    fell = floor is not None and worst < floor
+    note = f"{worst:.1f} dB SNR, expected at least {floor:g} ({where})" if fell else ""
+    note = note or (EMULATED if is_emulated(name) else "")
+    return ComponentRow(
+        name, artifact.component, recipe, "failed" if fell else "passed", capped(worst), floor, where, note
+    )
