@@ -16,7 +16,8 @@ def open_program(path: Path, *, inputs: Sequence[str], outputs: Sequence[str], t
     """Loads one component of a model folder.
 
     Args:
-        path: the model folder, then the component's name: `student/decoder`; or a `.pt2` of `convolution_stack`.
+        path: the model folder, then the component's name: `student/decoder`; or a `.pt` for `convolution_stack`; or
+            the folder of a video UNet of diffusers, by itself.
         inputs: names of its inputs, in the order of its arguments.
         outputs: the name of its output.
         threads: PyTorch may use.
@@ -25,8 +26,12 @@ def open_program(path: Path, *, inputs: Sequence[str], outputs: Sequence[str], t
         A function of named arrays.
     """
     torch.set_num_threads(threads)
+    from edge_stickers.models.video_unets import find_video_unet, load_video_unet
+
     if path.suffix == ".pt":
         module: nn.Module = convolution_stack()
+    elif (unet := find_video_unet(path)) is not None:
+        module = load_video_unet(unet)
     else:
         from edge_stickers.models.components import component_modules
         from edge_stickers.models.pipeline import load_pipeline
