@@ -22,7 +22,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import fx, nn
 
 from edge_stickers.bundle.reader import file_sha256
 from edge_stickers.convert.targets.base import Artifact, Precision, Target
@@ -121,6 +121,8 @@ def _attributes(part: nn.Module) -> Iterator[tuple[str, Any]]:
     for name, value in sorted(vars(part).items()):
         if not name.startswith("_") and isinstance(value, bool | int | float | str | tuple):
             yield name, value
+    if isinstance(part, fx.GraphModule):
+        yield "code", part.code
     config = getattr(part, "config", None)
     if config is not None:
         values = config.to_dict() if hasattr(config, "to_dict") else dict(config)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
+from torch import nn
 
 from edge_stickers.build import BuildReport, Progress, built_component, files_of
 from edge_stickers.bundle.manifest import tensor_entries
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 TIMESTEPS = (981.0, 501.0, 21.0)
 """At which a program is held against PyTorch: the first, a middle and the last of a usual sampling run."""
+PER_STEP = ("sample", "timestep")
+"""Inputs that differ from step to step; all others are conditions of the whole clip."""
 NO_CLIP = "a denoiser alone makes no clip"
 
 
@@ -41,6 +43,7 @@ def build_video_unet(
     backend: str | None = None,
     etrecord: bool = False,
     shape: ClipShape | None = None,
+    whole: bool = False,
     floors: Floors | None = None,
     cache: ConversionCache | None = None,
     progress: Progress | None = None,
@@ -58,6 +61,8 @@ def build_video_unet(
         backend: of ExecuTorch: "xnnpack", "coreml" or "vulkan"; None for the first.
         etrecord: whether to keep an ETRecord beside each program of ExecuTorch, for its Inspector.
         shape: of the clip; programs take no other.
+        whole: whether every step shall project the prompt again, in one program; else a second one, "context", makes
+            of all conditions but the timestep what the steps of a clip share.
         floors: of parity; None for the defaults.
         cache: of earlier conversions; all is lowered anew where None.
         progress: told how far it is.
@@ -88,17 +93,22 @@ def build_video_unet(
     say("loading the model", 0.0)
     module = load_video_unet(folder)
     spec = video_unet_spec(module, shape or ClipShape())
+    parts = _parts(module, spec, whole=whole)
     with replacing(Path(out), is_ours=_is_ours) as part:
-        artifacts = []
-        for index, (each, precise) in enumerate(zip(chosen, precisions, strict=True)):
-            say(f"converting {module.kind} for {each.name}", 0.05 + 0.8 * index / len(chosen))
-            if cache is None:
-                artifacts.append(each.lower(module, spec, precision=precise, folder=part))
-            else:
-                artifacts.append(cache.lower(each, module, spec, precision=precise, folder=part))
+        artifacts: list[Artifact] = []
+        for each, precise in zip(chosen, precisions, strict=True):
+            for piece, named in parts:
+                done = len(artifacts) / (len(chosen) * len(parts))
+                say(f"converting {named.component} of {module.kind} for {each.name}", 0.05 + 0.8 * done)
+                if cache is None:
+                    artifacts.append(each.lower(piece, named, precision=precise, folder=part))
+                else:
+                    artifacts.append(cache.lower(each, piece, named, precision=precise, folder=part))
         say("verifying", 0.85)
-        rows = _verify(module, spec, artifacts, part, floors or Floors())
-        clips = tuple(ClipRow(row.target, row.recipe, "not run", reason=NO_CLIP) for row in rows)
+        rows = _verify(module, spec, parts, artifacts, part, floors or Floors())
+        clips = tuple(
+            ClipRow(each.name, p, "not run", reason=NO_CLIP) for each, p in zip(chosen, precisions, strict=True)
+        )
         built = tuple(built_component(artifact, part) for artifact in artifacts)
         verified = VerifyReport(str(out), rows, clips)
         report = BuildReport(model, Path(out), False, built, verified, time.monotonic() - start)
@@ -106,6 +116,16 @@ def build_video_unet(
         (part / "report.json").write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
         say("done", 1.0)
     return report
+
+
+def _parts(module: VideoUNet, spec: ComponentSpec, *, whole: bool) -> list[tuple[nn.Module, ComponentSpec]]:
+    """The programs of a UNet, in the order in which a clip runs them."""
+    from edge_stickers.convert.split import split_conditions
+
+    if whole:
+        return [(module, spec)]
+    steady = [entry.name for entry in spec.inputs if entry.name not in PER_STEP]
+    return list(split_conditions(module, spec, steady))
 
 
 def _is_ours(folder: Path) -> bool:
@@ -129,36 +149,43 @@ def _program(artifact: Artifact, part: Path) -> dict[str, Any]:
 
 
 def _verify(
-    module: VideoUNet, spec: ComponentSpec, artifacts: Sequence[Artifact], part: Path, floors: Floors
+    module: VideoUNet,
+    spec: ComponentSpec,
+    parts: Sequence[tuple[nn.Module, ComponentSpec]],
+    artifacts: Sequence[Artifact],
+    folder: Path,
+    floors: Floors,
 ) -> tuple[ComponentRow, ...]:
+    """Holds every program against the UNet as diffusers has it, on the same inputs."""
     from edge_stickers.models.video_unets import example_inputs
 
-    cases = [example_inputs(spec, timestep, seed) for seed, timestep in enumerate(TIMESTEPS)]
-    with torch.inference_mode():
-        expected = [module(*inputs).numpy() for inputs in cases]
-    named = [{e.name: x.numpy() for e, x in zip(spec.inputs, inputs, strict=True)} for inputs in cases]
-    return tuple(_row(artifact, part, named, expected, floors.snr.get(artifact.precision)) for artifact in artifacts)
+    cases = []
+    for seed, timestep in enumerate(TIMESTEPS):
+        inputs = example_inputs(spec, timestep, seed)
+        values = dict(zip((entry.name for entry in spec.inputs), inputs, strict=True))
+        with torch.inference_mode():
+            values[spec.outputs[0].name] = module(*inputs)
+            for piece, named in parts[:-1]:
+                made = piece(*(values[entry.name] for entry in named.inputs))
+                made = made if isinstance(made, tuple) else (made,)
+                values |= dict(zip((entry.name for entry in named.outputs), made, strict=True))
+        cases.append({name: value.numpy() for name, value in values.items()})
+    return tuple(_row(artifact, folder, cases, floors.snr.get(artifact.precision)) for artifact in artifacts)
 
 
-def _row(
-    artifact: Artifact,
-    part: Path,
-    cases: Sequence[dict[str, Any]],
-    expected: Sequence[np.ndarray[Any, Any]],
-    floor: float | None,
-) -> ComponentRow:
+def _row(artifact: Artifact, folder: Path, cases: Sequence[dict[str, Any]], floor: float | None) -> ComponentRow:
     name, recipe = artifact.target, artifact.precision
     reason = availability(name, backend=artifact.backend)
     if reason is not None:
         return ComponentRow(name, artifact.component, recipe, "not run", floor_db=floor, reason=reason)
     inputs, outputs = tensor_entries(artifact.inputs), tensor_entries(artifact.outputs)
     worker = Worker(name, require(name, backend=artifact.backend).opener)
-    session = WorkerSession(worker, Program(artifact.component, part / artifact.entry, inputs, outputs))
+    session = WorkerSession(worker, Program(artifact.component, folder / artifact.entry, inputs, outputs))
     worst, where = float("inf"), ""
     try:
-        for values, wanted, timestep in zip(cases, expected, TIMESTEPS, strict=True):
-            given = {entry.name: values[entry.name].astype(entry.dtype) for entry in inputs}
-            value = snr_db(wanted, session.run(given)[outputs[0].name])
+        for values, timestep in zip(cases, TIMESTEPS, strict=True):
+            got = session.run({entry.name: values[entry.name].astype(entry.dtype) for entry in inputs})
+            value = min(snr_db(values[entry.name], got[entry.name]) for entry in outputs)
             if value < worst or not where:
                 worst, where = value, f"timestep {timestep:g}"
     except RuntimeFailedError as error:

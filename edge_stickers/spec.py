@@ -13,7 +13,7 @@ from torch import Tensor
 
 from edge_stickers.errors import InputError
 
-Component = Literal["text_encoder", "image_encoder", "unet", "decoder"]
+Component = Literal["text_encoder", "image_encoder", "unet", "decoder", "context"]
 COMPONENTS: tuple[Component, ...] = ("text_encoder", "image_encoder", "unet", "decoder")
 """The parts of a student in the order in which a clip passes them."""
 

@@ -27,6 +27,7 @@ PACKAGES: dict[Component, str] = {
     "image_encoder": "ImageEncoder",
     "unet": "Unet",
     "decoder": "Decoder",
+    "context": "Context",
 }
 """Names as Apple's own conversions have them."""
 

@@ -37,6 +37,7 @@ Examples:
 @click.option("--etrecord", is_flag=True, help="Keep an ETRecord beside each program, for ExecuTorch's Inspector.")
 @click.option("--components", callback=split_names, help="Only these, with commas between. [default: all]")
 @latent_options
+@click.option("--whole", is_flag=True, help="One program of a video UNet: every step projects the prompt again.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle.")
 @cache_option
 @json_option
@@ -56,6 +57,7 @@ def command(
     frames: int | None,
     size: str | None,
     tokens: int | None,
+    whole: bool,
 ) -> None:
     """Convert a model for one target: a student's bundle, or a video UNet of diffusers by itself.
 
@@ -81,11 +83,13 @@ def command(
         if components not in (None, ("unet",)):
             raise click.UsageError(f"{model} is a denoiser alone; expected no --components, or --components unet")
         with progress_bar("converting", total=1.0) as update:
-            report = build_video_unet(model, (target,), output, shape=shape, progress=update, **options)
+            report = build_video_unet(model, (target,), output, shape=shape, whole=whole, progress=update, **options)
         finish(context, report, as_json=as_json)
         return
-    if shape is not None:
-        raise click.UsageError("--frames, --size and --tokens are for video UNets of diffusers; a student has its own")
+    if shape is not None or whole:
+        raise click.UsageError(
+            "--frames, --size, --tokens and --whole are for video UNets of diffusers; a student has its own"
+        )
     with progress_bar("converting", total=1.0) as update:
         report = build(model, (target,), output, components=components, progress=update, **options)
     finish(context, report, as_json=as_json)

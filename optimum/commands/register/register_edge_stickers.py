@@ -30,14 +30,19 @@ class EdgeStickersExportCommand(BaseOptimumCLICommand):
         parser.add_argument("--frames", default=None, help="Of a video UNet's clips.")
         parser.add_argument("--size", default=None, help="Of a video UNet's latents, such as 64 or 40x64.")
         parser.add_argument("--tokens", default=None, help="Of a video UNet's prompts.")
+        parser.add_argument("--whole", action="store_true", help="One program of a video UNet.")
         parser.add_argument("-o", "--output", "--output_dir", dest="output", required=True, help="Folder to write.")
 
     def run(self) -> None:
         """Ends the process with the exit code of `edge-stickers convert`."""
         from edge_stickers.cli.main import main
 
-        given = {name: value for name, value in vars(self.args).items() if value is not None and name != "func"}
-        main(["convert", *(text for name, value in given.items() for text in (f"--{name}", str(value)))])
+        given = {
+            name: value for name, value in vars(self.args).items() if name != "func" and value not in (None, False)
+        }
+        flags = [f"--{name}" for name, value in given.items() if value is True]
+        options = [text for name, value in given.items() if value is not True for text in (f"--{name}", str(value))]
+        main(["convert", *flags, *options])
 
 
 REGISTER_COMMANDS = [(EdgeStickersExportCommand, ExportCommand)]
