@@ -54,37 +54,35 @@ def lint(program: ExportedProgram, target: str) -> list[Finding]:
     if check is None:
         raise InputError(f"{target} takes every operator PyTorch exports; lint knows {', '.join(CHECKS)}")
     found: Counter[tuple[str, str, Objection]] = Counter()
-    constant = _constants(program)
+    constant = constants(program)
     for node in program.graph.nodes:
         if node.op != "call_function" or node in constant:  # those are computed ahead
             continue
         objection = check(node, constant)
         if objection is not None:
-            found[operator_name(node), _module(node), objection] += 1
+            found[operator_name(node), module_of(node), objection] += 1
     return [
         Finding(operator, module, objection.reason, objection.mend, count)
         for (operator, module, objection), count in found.items()
     ]
 
 
-def lint_model(folder: Path, target: str, *, shape: ClipShape | None = None) -> dict[str, list[Finding]]:
-    """Exports a model and checks each component.
+def export_model(folder: Path, *, shape: ClipShape | None = None) -> dict[str, ExportedProgram]:
+    """Exports every component of a model.
 
     Args:
         folder: a student's, or that of a video UNet of diffusers.
-        target: a key of `edge_stickers.convert.targets.TARGETS`.
         shape: of the clip, for a video UNet.
 
     Returns:
-        Findings by component.
+        Programs by component.
 
     Raises:
-        InputError: no such target, or a shape that the UNet cannot take.
+        InputError: a shape that the UNet cannot take.
         BundleError: the folder is damaged, or holds neither.
         ConversionError: a component cannot be exported.
     """
-    find_target(target)
-    return {spec.component: lint(export_component(module, spec), target) for module, spec in _parts(folder, shape)}
+    return {spec.component: export_component(module, spec) for module, spec in _parts(folder, shape)}
 
 
 def _parts(folder: Path, shape: ClipShape | None) -> list[tuple[nn.Module, ComponentSpec]]:
@@ -101,14 +99,14 @@ def _parts(folder: Path, shape: ClipShape | None) -> list[tuple[nn.Module, Compo
     return [(modules[name], specs[name]) for name in modules]
 
 
-def _module(node: fx.Node) -> str:
+def module_of(node: fx.Node) -> str:
     """The path of the innermost module on a node's stack."""
     stack = list(node.meta.get("nn_module_stack", {}).values())
     return str(stack[-1][0]) if stack else ""
 
 
-def _constants(program: ExportedProgram) -> frozenset[fx.Node]:
-    """Parameters, buffers and constants, and what is computed from those alone."""
+def constants(program: ExportedProgram) -> frozenset[fx.Node]:
+    """What a program knows beforehand: parameters, buffers and constants, and what is computed from those alone."""
     inputs = set(program.graph_signature.user_inputs)
     found: set[fx.Node] = set()
     for node in program.graph.nodes:

@@ -17,6 +17,7 @@ Examples:
   edge-stickers inspect my-model --json
   edge-stickers inspect my-bundle/onnx/unet/model.onnx
   edge-stickers inspect --model my-model --target executorch
+  edge-stickers inspect my-model --target executorch --picture graph.svg
   edge-stickers inspect animatediff/unet --target coreml --size 32 --frames 16
 """
 
@@ -25,9 +26,12 @@ Examples:
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--model", type=click.Path(path_type=Path), help="Model folder, the same as PATH.")
 @click.option("--target", type=click.Choice(TARGETS), help="Name each operator that this target would not take.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw every operator into this SVG file, too.")
 @latent_options
 @json_option
-def command(path: Path | None, model: Path | None, target: str | None, as_json: bool, **shape: Any) -> None:
+def command(
+    path: Path | None, model: Path | None, target: str | None, picture: Path | None, as_json: bool, **shape: Any
+) -> None:
     """Show what PATH holds: a bundle (every checksum is checked), a model folder, or one file of weights.
 
     With --target, the model is exported, not lowered, and every operator that the target would refuse or run slowly
@@ -37,10 +41,10 @@ def command(path: Path | None, model: Path | None, target: str | None, as_json: 
     if len(given) != 1:
         raise click.UsageError("expected one of PATH and --model")
     if target is not None:
-        _lint(given[0], target, shape, as_json=as_json)
+        _lint(given[0], target, shape, picture, as_json=as_json)
         return
-    if any(value is not None for value in shape.values()):
-        raise click.UsageError("--frames, --size and --tokens go with --target")
+    if any(value is not None for value in (picture, *shape.values())):
+        raise click.UsageError("--picture, --frames, --size and --tokens go with --target")
     report = describe(given[0])
     if as_json:
         print_json(report)
@@ -54,14 +58,19 @@ def command(path: Path | None, model: Path | None, target: str | None, as_json: 
             _print_facts(str(given[0]), {key: value for key, value in report.items() if key != "tensors"})
 
 
-def _lint(folder: Path, target: str, shape: dict[str, Any], *, as_json: bool) -> None:
-    """Prints what a target has against a model."""
+def _lint(folder: Path, target: str, shape: dict[str, Any], picture: Path | None, *, as_json: bool) -> None:
+    """Prints what a target has against a model, and draws it where asked to."""
     from dataclasses import asdict
 
-    from edge_stickers.convert.lint import lint_model
+    from edge_stickers.convert.lint import export_model, lint
+    from edge_stickers.convert.picture import draw_graph
+    from edge_stickers.media.write import write_atomically
 
     with progress_bar("exporting"):
-        found = lint_model(folder, target, shape=latent_shape(**shape))
+        programs = export_model(folder, shape=latent_shape(**shape))
+        found = {name: lint(program, target) for name, program in programs.items()}
+    if picture is not None:
+        write_atomically(picture, draw_graph(programs, target).encode())
     if as_json:
         listed = {name: [asdict(finding) for finding in findings] for name, findings in found.items()}
         print_json({"model": str(folder), "target": target, "components": listed})
