@@ -54,11 +54,11 @@ class UNetConfig:
     up_blocks: tuple[int, ...] = (2, 1)
     """Blocks of each level on the way up (there is one on the way down)."""
     embed_dim: int = 256
-    """Width of the embedding of time, frame, strength and pooled text."""
+    """Width of the embedding of time, frame, strength and what the text tells."""
     text_dim: int = 384
     """Width of the text encoder's hidden states."""
     pooled_dim: int = 128
-    """Channels of each token from which the text is pooled into the embedding."""
+    """Channels of each token from which the text is pooled for the motion field."""
     head_dim: int = 64
     """Channels of one head of the temporal and the text attention."""
     still_heads: int = 4

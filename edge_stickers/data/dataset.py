@@ -17,7 +17,7 @@ from edge_stickers.data.stickers import Split, Sticker, figure_of, split_of
 from edge_stickers.errors import InputError
 
 MARGINS = (0.76, 0.88)  # Share of the canvas that a sticker takes in training.
-FACES, HANDS = 0.2, 0.03  # Shares of clips drawn from stickers with a face, or with a hand to wave.
+FACES, HANDS = 0.3, 0.03  # Shares of clips drawn from stickers with a face, or with a hand to wave.
 
 
 @dataclass(frozen=True, slots=True)

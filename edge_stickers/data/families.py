@@ -43,13 +43,13 @@ FAMILIES: dict[str, Family] = {
     "flip": Family("rigid", has_amplitude=False, weight=1.0),
     "fall": Family("rigid", ("left", "right"), weight=1.5),
     "jelly": Family("bend", max_cycles=2, weight=1.2),
-    "blink": Family("part", max_cycles=2, has_amplitude=False, part="eyes", weight=4.0),
-    "talk": Family("part", max_cycles=2, part="mouth", weight=4.0),
+    "blink": Family("part", max_cycles=2, has_amplitude=False, part="eyes", weight=6.0),
+    "talk": Family("part", max_cycles=2, part="mouth", weight=7.0),
     "wave": Family("part", max_cycles=2, part="hand", weight=20.0),
-    "hearts": Family("effect", weight=1.6),
-    "sparkles": Family("effect", weight=1.6),
-    "tears": Family("effect", part="eyes", weight=2.5),
-    "still": Family("still", has_amplitude=False, weight=0.5),
+    "hearts": Family("effect", weight=2.5),
+    "sparkles": Family("effect", weight=2.5),
+    "tears": Family("effect", part="eyes", weight=6.0),
+    "still": Family("still", has_amplitude=False, weight=2.0),
 }
 RIGID: tuple[str, ...] = tuple(name for name, family in FAMILIES.items() if family.kind == "rigid")
 

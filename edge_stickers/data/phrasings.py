@@ -61,6 +61,7 @@ _DOUBLED = frozenset(
         "chat",
         "drip",
         "flip",
+        "flop",
         "get",
         "hop",
         "let",
@@ -70,6 +71,7 @@ _DOUBLED = frozenset(
         "shut",
         "sit",
         "skip",
+        "sob",
         "spin",
         "step",
         "swim",
@@ -79,6 +81,10 @@ _DOUBLED = frozenset(
     )
 )
 """Verbs that double their last letter in the gerund."""
+
+
+_IRREGULAR = {"be": "is", "have": "has"}
+"""Third persons that follow no rule."""
 
 
 def third_person(verb: str) -> str:
@@ -101,8 +107,8 @@ def _inflect(verb: str, form: Callable[[str], str]) -> str:
 def _third(word: str) -> str:
     if word in ("do", "go") or word.endswith(("sh", "ch", "s", "x")):
         return word + "es"
-    if word == "have":
-        return "has"
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
     return word[:-1] + "ies" if word.endswith("y") and word[-2] not in "aeou" else word + "s"
 
 
@@ -111,4 +117,4 @@ def _gerund(word: str) -> str:
         return word + word[-1] + "ing"
     if word.endswith("ie"):
         return word[:-2] + "ying"
-    return word.removesuffix("e") + "ing"
+    return (word if word == "be" else word.removesuffix("e")) + "ing"

@@ -42,9 +42,13 @@ class MotionField(nn.Module):
         self.moments: Tensor
         self.register_buffer("moments", moments, persistent=False)
 
-    def forward(self, text: Tensor, strength: Tensor) -> Tensor:
-        """Pooled text (B, text_dim) and strength (B, 1) to (B F, 2, terms), in coordinates -1..1."""
-        told = self.hidden(torch.cat([text, strength, strength * strength], dim=1))
+    def told(self, text: Tensor, strength: Tensor) -> Tensor:
+        """What the text was understood to say: (B, text_dim) and (B, 1) to (B, width)."""
+        told: Tensor = self.hidden(torch.cat([text, strength, strength * strength], dim=1))
+        return told
+
+    def forward(self, told: Tensor) -> Tensor:
+        """What was understood, (B, width), to (B F, 2, terms), in coordinates -1..1."""
         over_time = self.to_field(told).reshape(-1, 2 * self.terms, self.moments.shape[1])
         fields = nn.functional.linear(over_time, self.moments)  # (B, 2 terms, F)
         return fields.transpose(1, 2).reshape(-1, 2, self.terms)

@@ -75,7 +75,8 @@ class StickerUNet(ModelMixin, ConfigMixin):
 
     The text names a motion field; what is read of the still along it, at the latent's own resolution, is the base of
     the prediction and an input of the network, which adds a change: detail has a short way from the still to every
-    frame. Levels other than the finest attend to the text; the finest reads it through the embedding alone.
+    frame. What the field understood of the text is part of every embedding; levels other than the finest also attend
+    to the text itself.
 
     Args: the fields of `edge_stickers.config.UNetConfig`, where each is described.
     """
@@ -116,15 +117,16 @@ class StickerUNet(ModelMixin, ConfigMixin):
         sizes = [sample_size // patch_size // 2**level for level in range(levels)]
         kernel, stride, padding = _patch_convolution(patch_size)
 
-        pooled_text = POOLS * (pooled_dim - POOLS)
-        self.field = MotionField(pooled_text, width=field_width, harmonics=field_harmonics, frames=frames)
+        self.field = MotionField(
+            POOLS * (pooled_dim - POOLS), width=field_width, harmonics=field_harmonics, frames=frames
+        )
         self.read = StillRead(in_channels, read_channels, harmonics=field_harmonics, size=sample_size)
         self.conv_in = nn.Conv2d(2 * in_channels + read_channels + 2, widths[0], kernel, stride, padding)
         self.still_in = nn.Conv2d(in_channels + 2, widths[0], kernel, stride, padding)
         self.still_blocks = nn.ModuleList(ResBlock(w, w, embed_dim=embed_dim, groups=norm_groups) for w in widths)
         self.still_down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in itertools.pairwise(widths))
 
-        conditions = TIME_DIM + pooled_text + 2 + 8  # time, text, strength and its square, frame
+        conditions = TIME_DIM + field_width + 2 + 8  # time, what is told, strength and its square, frame
         self.embedding = nn.Sequential(
             *(nn.Linear(conditions, embed_dim), nn.SiLU()),
             *(nn.Linear(embed_dim, embed_dim), nn.SiLU()),
@@ -153,7 +155,7 @@ class StickerUNet(ModelMixin, ConfigMixin):
         nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
 
         self.text_widths = [m.channels for m in self.modules() if isinstance(m, TextAttention)]
-        self.context_projection = nn.Linear(text_dim, 2 * sum(self.text_widths) + pooled_dim)
+        self.context_projection = nn.Linear(text_dim, 2 * sum(self.text_widths))
         self.field_projection = nn.Linear(text_dim, pooled_dim)
         self.null_token = nn.Parameter(torch.zeros(text_dim))
 
@@ -169,7 +171,7 @@ class StickerUNet(ModelMixin, ConfigMixin):
         return int(self.context_projection.out_features + self.field_projection.out_features)
 
     def project_context(self, encoder_hidden_states: Tensor, attention_mask: Tensor) -> Tensor:
-        """Keys and values of every text attention, and the text to be pooled: all that a step needs of the prompt.
+        """Keys and values of every text attention, and what the motion is told by: all that a step needs of a prompt.
 
         Args:
             encoder_hidden_states: (B, T, text_dim).
@@ -181,11 +183,9 @@ class StickerUNet(ModelMixin, ConfigMixin):
         hidden = fill_padding(encoder_hidden_states, attention_mask, self.null_token)
         return torch.cat([self.context_projection(hidden), self.field_projection(hidden)], dim=2)
 
-    def motion_field(self, context_kv: Tensor, motion_strength: Tensor) -> Tensor:
-        """What the text tells of the motion, by itself: (B, T, K) and (B,) to (B F, 2, terms), see `MotionField`."""
-        told = context_kv[:, :, -self.config.pooled_dim :]
-        field: Tensor = self.field(pool_tokens(told), motion_strength[:, None])
-        return field
+    def told(self, context_kv: Tensor, motion_strength: Tensor) -> Tensor:
+        """What the text tells of the motion, by itself: (B, T, K) and (B,) to (B, field_width), see `MotionField`."""
+        return self.field.told(pool_tokens(context_kv[:, :, -self.config.pooled_dim :]), motion_strength[:, None])
 
     def forward(
         self, sample: Tensor, timestep: Tensor, context_kv: Tensor, image_latents: Tensor, motion_strength: Tensor
@@ -203,10 +203,10 @@ class StickerUNet(ModelMixin, ConfigMixin):
             (B F, C, h, w), the clean latents that the model believes in.
         """
         clips, frames = image_latents.shape[0], self.config.frames
-        splits = [*(2 * width for width in self.text_widths), *[self.config.pooled_dim] * 2]
-        *contexts, pooled, _ = torch.split(context_kv, splits, dim=2)
-        remaining, text, strength = iter(contexts), pool_tokens(pooled), motion_strength[:, None]
-        clip = torch.cat([timestep_embedding(timestep, TIME_DIM), text, strength, strength * strength], dim=1)
+        splits = [*(2 * width for width in self.text_widths), self.config.pooled_dim]
+        remaining = iter(torch.split(context_kv, splits, dim=2)[:-1])
+        told, strength = self.told(context_kv, motion_strength), motion_strength[:, None]
+        clip = torch.cat([timestep_embedding(timestep, TIME_DIM), told, strength, strength * strength], dim=1)
         clip = clip.unsqueeze(1).expand(clips, frames, clip.shape[1]).reshape(clips * frames, clip.shape[1])
         code = self.features.unsqueeze(0).expand(clips, frames, 8).reshape(clips * frames, 8)
         embedding = self.embedding(torch.cat([clip, code], dim=1))
@@ -217,7 +217,7 @@ class StickerUNet(ModelMixin, ConfigMixin):
             still = block(still if level == 0 else self.still_down[level - 1](still), self.still_embedding)
             stills.append(still)
 
-        field = self.motion_field(context_kv, motion_strength)
+        field: Tensor = self.field(told)
         read, base = self.read(image_latents, field)
         held = image_latents.unsqueeze(1).expand(clips, frames, *image_latents.shape[1:]).reshape(sample.shape)
         h = self.conv_in(torch.cat([sample, held, read, self.coordinates.expand(clips * frames, -1, -1, -1)], dim=1))

@@ -38,7 +38,7 @@ class LatentBatch:
     strength: Tensor
     """(B,) in 0..1."""
     holds: Tensor
-    """(B,) 1 where the sticker holds still and something on it or around it changes, else 0."""
+    """(B,) 1 where the sticker holds still, else 0."""
 
     @property
     def mask(self) -> Tensor:
@@ -109,8 +109,8 @@ class LatentCache:
 
 
 def holds_still(motion: Motion) -> bool:
-    """Whether a sticker holds still while something on it or around it changes; a hand that waves moves as a whole."""
-    return FAMILIES[motion.family].kind in ("part", "effect") and motion.family != "wave"
+    """Whether a sticker holds still, whatever changes on it or around it; a hand that waves moves as a whole."""
+    return FAMILIES[motion.family].kind in ("part", "effect", "still") and motion.family != "wave"
 
 
 def _grow(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:

@@ -39,14 +39,15 @@ def test_no_training_sentence_is_a_held_out_one(family: str) -> None:
 
 
 def test_verbs_take_their_forms() -> None:
-    verbs = ("close its eyes", "grow and shrink", "hop", "go {to}", "fly {to}", "say something", "cry", "lie down")
+    verbs = ("close its eyes", "grow and shrink", "hop", "go {to}", "fly {to}", "say something", "cry", "lie down",
+             "be in love", "sob")  # fmt: skip
     assert [third_person(verb) for verb in verbs] == [
         "closes its eyes", "grows and shrinks", "hops", "goes {to}", "flies {to}", "says something", "cries",
-        "lies down",
+        "lies down", "is in love", "sobs",
     ]  # fmt: skip
     assert [gerund(verb) for verb in verbs] == [
         "closing its eyes", "growing and shrinking", "hopping", "going {to}", "flying {to}", "saying something",
-        "crying", "lying down",
+        "crying", "lying down", "being in love", "sobbing",
     ]  # fmt: skip
 
 

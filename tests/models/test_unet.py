@@ -69,9 +69,9 @@ def test_fields_loop_and_follow_text_and_strength(unet: StickerUNet) -> None:
     randomise(unet)
     _, _, context, _, strength = inputs(unet, 2)
     with torch.no_grad():
-        fields = unet.motion_field(context, strength).reshape(2, 8, 2, -1)
+        fields = unet.field(unet.told(context, strength)).reshape(2, 8, 2, -1)
         assert (fields[0] - fields[1]).abs().max() > 1e-3
-        stronger = unet.motion_field(context, strength + 0.3).reshape(fields.shape)
+        stronger = unet.field(unet.told(context, strength + 0.3)).reshape(fields.shape)
     assert (stronger - fields).abs().max() > 1e-4
     steps = (fields.roll(-1, dims=1) - fields).flatten(2).norm(dim=2)
     assert steps[:, -1].max() <= 1.5 * steps.max()  # the step over the seam is one of the others' kind

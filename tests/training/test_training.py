@@ -13,7 +13,7 @@ from edge_stickers.data.families import Motion
 from edge_stickers.errors import BundleError, InputError
 from edge_stickers.models.functional import smooth_basis
 from edge_stickers.training.loop import averaged, train
-from edge_stickers.training.motion import GRID, MotionStage, field_loss, told_sources
+from edge_stickers.training.motion import GRID, MotionStage, Sentences, field_loss, meaning_of, told_sources
 from edge_stickers.training.objectives import edge_loss, flow_loss, place_loss, psnr, reconstruction_loss
 from edge_stickers.training.plan import StagePlan
 
@@ -157,6 +157,26 @@ def test_a_field_can_tell_every_motion_of_a_whole_sticker(family: str) -> None:
         still = torch.zeros(8, 2, 19)
         still[:, 0, 0] = still[:, 1, 1] = 1.0
         assert float(field_loss(still, source)) > 0.1
+
+
+def test_sentences_that_move_nothing_still_differ_in_what_they_tell(tiny_pipeline) -> None:
+    """Hearts and a blink have one field: the head's loss alone pulls what was understood of them apart."""
+    stage = MotionStage(
+        copy.deepcopy(tiny_pipeline.unet),
+        tiny_pipeline.text_encoder,
+        tiny_pipeline.tokenizer.backend_tokenizer,
+        None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+    )
+    motions = [Motion("hearts"), Motion("blink"), Motion("blink", cycles=2)]
+    assert len({meaning_of(motion) for motion in motions}) == 3
+    source = told_sources(motions, torch.device("cpu"))
+    assert torch.equal(source[0], source[1])
+    tokens = torch.randint(1, 90, (3, 32))
+    batch = Sentences(tokens, torch.ones(3), torch.tensor([meaning_of(motion) for motion in motions]), source)
+    stage.loss(stage.model, batch, torch.Generator())[0].backward()
+    gradients = [p.grad for p in (*stage.model.field.hidden.parameters(), *stage.model.field_projection.parameters())]
+    assert all(gradient is not None and gradient.abs().max() > 0 for gradient in gradients)
 
 
 def test_the_motion_stage_learns_a_sentence(tiny_pipeline, tmp_path: Path) -> None:
