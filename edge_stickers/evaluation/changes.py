@@ -12,7 +12,8 @@ from edge_stickers.data.families import FRAMES
 
 _CHANGED = 0.03  # Squared change of a pixel, summed over four channels, that the eye sees.
 _LEAST = 2e-4  # Share of the canvas that must change in some frame.
-_NEAR = 0.16  # Distance of two colours, each 0..1 a channel, that pass as one.
+_NEAR = {"hearts": 0.16, "sparkles": 0.28, "tears": 0.28}
+"""Distance of two colours, each 0..1 a channel, that pass as one: what is small mixes with what lies behind it."""
 _INKS = {
     "hearts": ((0.878, 0.141, 0.369), (0.957, 0.510, 0.620)),
     "sparkles": ((1.0, 0.675, 0.200), (1.0, 0.945, 0.722)),
@@ -85,7 +86,7 @@ def _effect(frames: Tensor, changed: Tensor) -> str | None:
     for name, inks in _INKS.items():
         now, then = _off(paint, inks), _off(before, inks)
         then = torch.where(frames[:1, 3] > 0.5, then, torch.ones_like(then))
-        scores[name] = float((solid & (now < _NEAR) & (then > now + 0.1)).sum() / total)
+        scores[name] = float((solid & (now < _NEAR[name]) & (then > now + 0.1)).sum() / total)
     best = max(scores, key=lambda name: scores[name])
     rows, columns = changed.any(0).any(1), changed.any(0).any(0)
     wide, high = _extent(columns), _extent(rows)
