@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 from torch.export import ExportedProgram
+from torch.export.graph_signature import TensorArgument
 
 aten = torch.ops.aten
 
@@ -68,8 +69,11 @@ def fake_tensor(node: fx.Node) -> Tensor:
 
 
 def finish(program: ExportedProgram) -> ExportedProgram:
-    """Checks the edited graph and makes its code anew."""
+    """Checks the edited graph, names its outputs in the signature as they are named now, and makes its code anew."""
     program.graph.lint()
+    for spec, node in zip(program.graph_signature.output_specs, program.graph.output_node().args[0], strict=True):
+        if isinstance(node, fx.Node) and isinstance(spec.arg, TensorArgument):
+            spec.arg = TensorArgument(name=node.name)
     program.graph_module.recompile()
     return program
 

@@ -69,8 +69,9 @@ def test_a_folder_becomes_a_verified_program_and_a_report(tmp_path):
     assert written["class"] == "UNet3DConditionModel"
     for program in written["programs"]:
         assert (tmp_path / "out" / program["entry"]).stat().st_size == program["files"][0]["bytes"]
-    again = build_video_unet(tmp_path / "unet", ["onnx"], tmp_path / "out", shape=shape, whole=True)
-    assert again.passed and not (tmp_path / "out" / "executorch").exists()
+    again = build_video_unet(tmp_path / "unet", ["coreml"], tmp_path / "out", precision="fp32", shape=shape, whole=True)
+    assert again.passed and [built.component for built in again.components] == ["unet"]
+    assert not (tmp_path / "out" / "executorch").exists()
 
 
 @pytest.mark.slow

@@ -186,6 +186,6 @@ def test_sampled_motions_suit_the_sticker() -> None:
     plain = [sample_motion(rng) for _ in range(2000)]
     assert all(FAMILIES[motion.family].part is None for motion in plain)
     assert {motion.family for motion in plain} == {n for n, family in FAMILIES.items() if family.part is None}
-    assert sum(motion.family in RIGID for motion in plain) / 2000 > 0.7
+    assert sum(motion.family in RIGID for motion in plain) / 2000 > 0.5
     assert all(motion.phase == 0 and 0.2 <= motion.amplitude <= 1 for motion in plain)
     assert "blink" in {sample_motion(rng, ("base", "eyes")).family for _ in range(200)}
