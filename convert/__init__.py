@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edge_stickers.convert.cache import ConversionCache
-    from edge_stickers.convert.targets.base import Artifact
+    from edge_stickers.convert.jobs import Conversion
+    from edge_stickers.convert.targets.base import Artifact, Extra
     from edge_stickers.models.pipeline import StickerPipeline
     from edge_stickers.spec import Component
 
@@ -27,9 +28,10 @@ def convert(
     components: Sequence[Component] | None = None,
     precision: str | None = None,
     backend: str | None = None,
-    etrecord: bool = False,
+    extras: Collection[Extra] = (),
     cache: ConversionCache | None = None,
-    on_progress: Callable[[str, Component], None] | None = None,
+    jobs: int | None = None,
+    on_done: Callable[[Conversion], None] = lambda _: None,
 ) -> list[Artifact]:
     """Converts a student's components to one or more targets.
 
@@ -40,9 +42,10 @@ def convert(
         components: which parts; all four where None.
         precision: `fp32` or `fp16`; each target's default where None.
         backend: of ExecuTorch: `xnnpack`, `coreml` or `vulkan`; the first where None.
-        etrecord: whether to keep an ETRecord beside each program of ExecuTorch.
+        extras: what to keep beside each program of ExecuTorch: `etrecord`, `picture`.
         cache: of earlier conversions; all is lowered anew where None.
-        on_progress: called with the target and the component before each is converted.
+        jobs: processes at once; what processors and free memory allow where None.
+        on_done: told of each when its files are there.
 
     Returns:
         One artifact for each target and component, in this order.
@@ -52,13 +55,14 @@ def convert(
         MissingDependencyError: a target's library is not installed.
         ConversionError: a component cannot be converted.
     """
+    from edge_stickers.convert.jobs import Conversion, convert_all
     from edge_stickers.convert.targets import target as find
     from edge_stickers.convert.targets.base import choose_precision, require_libraries
     from edge_stickers.errors import InputError
     from edge_stickers.models.components import component_modules, component_specs
     from edge_stickers.spec import COMPONENTS
 
-    chosen = [find(name, backend=backend, etrecord=etrecord) for name in targets]
+    chosen = [find(name, backend=backend, extras=extras) for name in targets]
     if not chosen:
         raise InputError("no target was named; expected one or more, such as executorch")
     unknown = [name for name in components or () if name not in COMPONENTS]
@@ -71,14 +75,9 @@ def convert(
         require_libraries(each)
 
     modules, specs = component_modules(pipeline), component_specs(pipeline)
-    artifacts = []
-    for each, precise in zip(chosen, precisions, strict=True):
-        for name in components or COMPONENTS:
-            if on_progress is not None:
-                on_progress(each.name, name)
-            module, spec = modules[name], specs[name]
-            if cache is None:
-                artifacts.append(each.lower(module, spec, precision=precise, folder=folder))
-            else:
-                artifacts.append(cache.lower(each, module, spec, precision=precise, folder=folder))
-    return artifacts
+    conversions = [
+        Conversion(each, modules[name], specs[name], precise)
+        for each, precise in zip(chosen, precisions, strict=True)
+        for name in components or COMPONENTS
+    ]
+    return convert_all(conversions, folder, cache=cache, jobs=jobs, on_done=on_done)

@@ -49,23 +49,28 @@ class ConversionCache:
             folder = cache_folder() / "conversions"
         self.folder, self.limit_bytes = folder, limit_bytes
 
-    def lower(
-        self, target: Target, module: nn.Module, spec: ComponentSpec, *, precision: Precision, folder: Path
-    ) -> Artifact:
-        """What `target.lower` writes and returns, copied from here where it was made before.
+    def take(self, key: str, folder: Path) -> Artifact | None:
+        """Copies what was made with that key into a bundle.
 
-        A cache that cannot be read or written is no error: the component is lowered then.
+        Args:
+            key: see `conversion_key`.
+            folder: of the bundle.
+
+        Returns:
+            What lies there now; None where it was not made yet, or cannot be read, or was altered.
         """
         start = time.perf_counter()
-        entry = self.folder / conversion_key(target, module, spec, precision)
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            return replace(_take(entry, folder), seconds=time.perf_counter() - start, reused=True)
-        artifact = target.lower(module, spec, precision=precision, folder=folder)
-        with contextlib.suppress(OSError):
-            self._keep(entry, artifact, folder)
-        return artifact
+            return replace(_take(self.folder / key, folder), seconds=time.perf_counter() - start, reused=True)
+        return None
 
-    def _keep(self, entry: Path, artifact: Artifact, folder: Path) -> None:
+    def keep(self, key: str, artifact: Artifact, folder: Path) -> None:
+        """Keeps a copy of what lies in a bundle; a cache that cannot be written is no error."""
+        with contextlib.suppress(OSError):
+            self._write(self.folder / key, artifact, folder)
+            self._prune()
+
+    def _write(self, entry: Path, artifact: Artifact, folder: Path) -> None:
         part = self.folder / f".{secrets.token_hex(6)}.part"
         try:
             for path in artifact.files:
@@ -78,7 +83,6 @@ class ConversionCache:
             part.rename(entry)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        self._prune()
 
     def _prune(self) -> None:
         entries = sorted(

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.export import ExportedProgram
 
 from edge_stickers.convert.passes.decompose import REWRITES
 from edge_stickers.convert.passes.scalars import SCALARS
@@ -65,6 +66,23 @@ def operator_name(node: fx.Node) -> str:
     """`aten.sin.default`, as PyTorch names the operator."""
     target: Any = node.target
     return str(target) if isinstance(target, torch._ops.OpOverload) else str(getattr(target, "__name__", target))
+
+
+def module_of(node: fx.Node) -> str:
+    """The path of the innermost module on a node's stack."""
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    return str(stack[-1][0]) if stack else ""
+
+
+def constants(program: ExportedProgram) -> frozenset[fx.Node]:
+    """What a program knows beforehand: parameters, buffers and constants, and what is computed from those alone."""
+    inputs = set(program.graph_signature.user_inputs)
+    found: set[fx.Node] = set()
+    for node in program.graph.nodes:
+        given = node.op == "placeholder" and node.name not in inputs
+        if given or (node.op == "call_function" and all(source in found for source in node.all_input_nodes)):
+            found.add(node)
+    return frozenset(found)
 
 
 def _static_weight(node: fx.Node, constant: Constants) -> Objection | None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torch import fx, nn
+from torch import nn
 from torch.export import ExportedProgram
 
 from edge_stickers.convert.export import export_component
-from edge_stickers.convert.legality import CHECKS, Objection, operator_name
+from edge_stickers.convert.legality import CHECKS, Objection, constants, module_of, operator_name
 from edge_stickers.convert.targets import target as find_target
 from edge_stickers.errors import InputError
 from edge_stickers.spec import ComponentSpec
@@ -97,20 +97,3 @@ def _parts(folder: Path, shape: ClipShape | None) -> list[tuple[nn.Module, Compo
     pipeline = load_pipeline(folder)
     modules, specs = component_modules(pipeline), component_specs(pipeline)
     return [(modules[name], specs[name]) for name in modules]
-
-
-def module_of(node: fx.Node) -> str:
-    """The path of the innermost module on a node's stack."""
-    stack = list(node.meta.get("nn_module_stack", {}).values())
-    return str(stack[-1][0]) if stack else ""
-
-
-def constants(program: ExportedProgram) -> frozenset[fx.Node]:
-    """What a program knows beforehand: parameters, buffers and constants, and what is computed from those alone."""
-    inputs = set(program.graph_signature.user_inputs)
-    found: set[fx.Node] = set()
-    for node in program.graph.nodes:
-        given = node.op == "placeholder" and node.name not in inputs
-        if given or (node.op == "call_function" and all(source in found for source in node.all_input_nodes)):
-            found.add(node)
-    return frozenset(found)

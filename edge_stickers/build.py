@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -35,7 +35,8 @@ from edge_stickers.sampling.sampler import DEFAULT_MOTION, DEFAULT_STEPS
 
 if TYPE_CHECKING:
     from edge_stickers.convert.cache import ConversionCache
-    from edge_stickers.convert.targets.base import Artifact
+    from edge_stickers.convert.jobs import Conversion
+    from edge_stickers.convert.targets.base import Artifact, Extra
     from edge_stickers.models.pipeline import StickerPipeline
     from edge_stickers.spec import Component
 
@@ -119,12 +120,13 @@ def build(
     *,
     precision: str | None = None,
     backend: str | None = None,
-    etrecord: bool = False,
+    extras: Collection[Extra] = (),
     components: Sequence[str] | None = None,
     floors: Floors | None = None,
     cases: Sequence[GoldenCase] = CASES,
     threads: int | None = None,
     cache: ConversionCache | None = None,
+    jobs: int | None = None,
     progress: Progress | None = None,
     dry_run: bool = False,
 ) -> BuildReport:
@@ -139,12 +141,13 @@ def build(
         out: where the bundle goes.
         precision: "fp32", "fp16", "int8", or a recipe's name or file; None for each target's default.
         backend: of ExecuTorch: "xnnpack", "coreml" or "vulkan"; None for the first.
-        etrecord: whether to keep an ETRecord beside each program of ExecuTorch, for its Inspector.
+        extras: what to keep beside each program of ExecuTorch: "etrecord", "picture".
         components: which to convert; None for all. A bundle without all of them makes no clips.
         floors: of parity; None for the defaults.
         cases: golden stickers.
         threads: a runtime may use while it is verified.
         cache: of earlier conversions; all is lowered anew where None.
+        jobs: processes that lower at once; what processors and free memory allow where None.
         progress: told how far it is.
         dry_run: only says what would be done.
 
@@ -185,9 +188,10 @@ def build(
             folder=part,
             precision=precision,
             backend=backend,
-            etrecord=etrecord,
+            extras=extras,
             cache=cache,
-            on_progress=_shares(say, len(names) * len(parts)),
+            jobs=jobs,
+            on_done=shares(say, len(names) * len(parts)),
         )
         say("recording golden tensors", 0.7)
         manifest = _write_parts(part, folder, pipeline, artifacts, cases)
@@ -204,11 +208,11 @@ def build(
     return report
 
 
-def _shares(say: Progress, count: int) -> Callable[[str, str], None]:
+def shares(say: Progress, count: int) -> Callable[[Conversion], None]:
     """Tells of each of `count` conversions, which take most of a build's time."""
-    done = iter(range(count))
-    return lambda target, component: say(
-        f"converting {component} for {target}", 0.02 + 0.68 * next(done, count) / count
+    done = iter(range(1, count + 1))
+    return lambda conversion: say(
+        f"converted {conversion.spec.component} for {conversion.target.name}", 0.02 + 0.68 * next(done, count) / count
     )
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from edge_stickers.build import BuildReport, Progress, built_component, files_of
+from edge_stickers.build import BuildReport, Progress, built_component, files_of, shares
 from edge_stickers.bundle.manifest import tensor_entries
 from edge_stickers.bundle.writer import check_out, replacing
 from edge_stickers.convert.parity import snr_db
@@ -23,7 +23,7 @@ from edge_stickers.runtimes.verify import Floors
 
 if TYPE_CHECKING:
     from edge_stickers.convert.cache import ConversionCache
-    from edge_stickers.convert.targets.base import Artifact
+    from edge_stickers.convert.targets.base import Artifact, Extra
     from edge_stickers.models.video_unets import ClipShape, VideoUNet
     from edge_stickers.spec import ComponentSpec
 
@@ -41,11 +41,12 @@ def build_video_unet(
     *,
     precision: str | None = None,
     backend: str | None = None,
-    etrecord: bool = False,
+    extras: Collection[Extra] = (),
     shape: ClipShape | None = None,
     whole: bool = False,
     floors: Floors | None = None,
     cache: ConversionCache | None = None,
+    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Converts a video UNet of diffusers and compares what can run here with PyTorch.
@@ -59,12 +60,13 @@ def build_video_unet(
         out: where programs and `report.json` go; nothing is there until all is done.
         precision: "fp32" or "fp16"; None for each target's default.
         backend: of ExecuTorch: "xnnpack", "coreml" or "vulkan"; None for the first.
-        etrecord: whether to keep an ETRecord beside each program of ExecuTorch, for its Inspector.
+        extras: what to keep beside each program of ExecuTorch: "etrecord", "picture".
         shape: of the clip; programs take no other.
         whole: whether every step shall project the prompt again, in one program; else a second one, "context", makes
             of all conditions but the timestep what the steps of a clip share.
         floors: of parity; None for the defaults.
         cache: of earlier conversions; all is lowered anew where None.
+        jobs: processes that lower at once; what processors and free memory allow where None.
         progress: told how far it is.
 
     Returns:
@@ -76,13 +78,14 @@ def build_video_unet(
         ConversionError: the UNet cannot be lowered.
         MissingDependencyError: a converter is not installed.
     """
+    from edge_stickers.convert.jobs import Conversion, convert_all
     from edge_stickers.convert.targets import target as find
     from edge_stickers.convert.targets.base import choose_precision, require_libraries
     from edge_stickers.models.video_unets import ClipShape, find_video_unet, load_video_unet, video_unet_spec
 
     start = time.monotonic()
     say = progress or (lambda _what, _share: None)
-    chosen = [find(name, backend=backend, etrecord=etrecord) for name in dict.fromkeys(targets)]
+    chosen = [find(name, backend=backend, extras=extras) for name in dict.fromkeys(targets)]
     precisions = [choose_precision(each, precision) for each in chosen]
     for each in chosen:
         require_libraries(each)
@@ -95,15 +98,13 @@ def build_video_unet(
     spec = video_unet_spec(module, shape or ClipShape())
     parts = _parts(module, spec, whole=whole)
     with replacing(Path(out), is_ours=_is_ours) as part:
-        artifacts: list[Artifact] = []
-        for each, precise in zip(chosen, precisions, strict=True):
-            for piece, named in parts:
-                done = len(artifacts) / (len(chosen) * len(parts))
-                say(f"converting {named.component} of {module.kind} for {each.name}", 0.05 + 0.8 * done)
-                if cache is None:
-                    artifacts.append(each.lower(piece, named, precision=precise, folder=part))
-                else:
-                    artifacts.append(cache.lower(each, piece, named, precision=precise, folder=part))
+        conversions = [
+            Conversion(each, piece, named, precise)
+            for each, precise in zip(chosen, precisions, strict=True)
+            for piece, named in parts
+        ]
+        say(f"converting {module.kind} for {', '.join(each.name for each in chosen)}", 0.02)
+        artifacts = convert_all(conversions, part, cache=cache, jobs=jobs, on_done=shares(say, len(conversions)))
         say("verifying", 0.85)
         rows = _verify(module, spec, parts, artifacts, part, floors or Floors())
         clips = tuple(

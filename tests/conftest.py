@@ -107,7 +107,7 @@ def torchscript_runtime():
         object.__setattr__(runtime, "modules", was[1])
 
 
-def trace_components(pipeline, *, targets, components, folder, precision, on_progress, **_):
+def trace_components(pipeline, *, targets, components, folder, precision, on_done, **_):
     """What a converter does, with `torch.jit.trace`."""
     from edge_stickers.models.components import component_modules, component_specs
 
@@ -115,7 +115,6 @@ def trace_components(pipeline, *, targets, components, folder, precision, on_pro
     specs, modules = component_specs(pipeline), component_modules(pipeline)
     for target in targets:
         for name in components:
-            on_progress(target, name)
             path = Path(target) / name / "model.ts"
             (folder / path).parent.mkdir(parents=True)
             torch.jit.trace(modules[name], specs[name].example(), check_trace=False).save(str(folder / path))
@@ -135,6 +134,7 @@ def trace_components(pipeline, *, targets, components, folder, precision, on_pro
                     bytes=(folder / path).stat().st_size,
                 )
             )
+            on_done(SimpleNamespace(spec=specs[name], target=SimpleNamespace(name=target)))
     return artifacts
 
 

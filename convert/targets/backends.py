@@ -6,7 +6,7 @@ import contextlib
 import gc
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +16,8 @@ from torch import fx
 from torch.export import ExportedProgram
 
 from edge_stickers.convert.passes import prepare, prepare_native, prepare_one_image
-from edge_stickers.convert.targets.base import Precision
+from edge_stickers.convert.picture import draw_delegates
+from edge_stickers.convert.targets.base import Extra, Precision
 from edge_stickers.errors import ConversionError, InputError
 
 
@@ -45,10 +46,17 @@ class Lowered:
     """Operators outside of them, with their number."""
     etrecord: bytes | None = None
     """For ExecuTorch's Inspector; None where not asked for."""
+    picture: str | None = None
+    """SVG of the graph by delegate; None where not asked for."""
 
 
 def lower_program(
-    program: ExportedProgram, name: str, backend: Backend, precision: Precision, *, etrecord: bool = False
+    program: ExportedProgram,
+    name: str,
+    backend: Backend,
+    precision: Precision,
+    *,
+    extras: Collection[Extra] = (),
 ) -> Lowered:
     """Partitions a program and serialises it.
 
@@ -57,7 +65,7 @@ def lower_program(
         name: of the component, for messages.
         backend: what it is lowered to.
         precision: one of the backend's.
-        etrecord: whether to make one.
+        extras: what to make beside it.
 
     Raises:
         ConversionError: ExecuTorch refuses the program.
@@ -71,15 +79,17 @@ def lower_program(
                 program,
                 partitioner=[backend.partitioner(precision)],
                 compile_config=EdgeCompileConfig(_check_ir_validity=False),
-                generate_etrecord=etrecord,
+                generate_etrecord="etrecord" in extras,
             )
-            nodes = [node for node in manager.exported_program().graph.nodes if node.op == "call_function"]
+            edge = manager.exported_program().graph_module
+            nodes = [node for node in edge.graph.nodes if node.op == "call_function"]
+            drawn = draw_delegates(f"{name} on {backend.name}", edge) if "picture" in extras else None
             made = manager.to_executorch()
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise ConversionError(f"{name} cannot be lowered to {backend.name}: {reason}; see the cause above") from error
     record = io.BytesIO()
-    if etrecord:
+    if "etrecord" in extras:
         made.get_etrecord().save(record)
     names = [_operator(node) for node in nodes]
     undelegated = Counter(name for name in names if name not in ("getitem", "executorch_call_delegate"))
@@ -87,7 +97,8 @@ def lower_program(
         bytes(made.buffer),
         names.count("executorch_call_delegate"),
         dict(sorted(undelegated.items())),
-        record.getvalue() if etrecord else None,
+        record.getvalue() if "etrecord" in extras else None,
+        drawn,
     )
 
 

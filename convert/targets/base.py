@@ -15,6 +15,8 @@ from edge_stickers.errors import InputError, MissingDependencyError
 from edge_stickers.spec import Component, ComponentSpec, TensorSpec
 
 Precision = Literal["fp32", "fp16"]
+Extra = Literal["etrecord", "picture"]
+"""What can lie beside a program of ExecuTorch: its record for ExecuTorch's Inspector, its graph by delegate (SVG)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from torch import nn
 
 from edge_stickers.convert.export import export_component
 from edge_stickers.convert.targets.backends import backend, lower_program
-from edge_stickers.convert.targets.base import Artifact, Precision, artifact, require_libraries
+from edge_stickers.convert.targets.base import Artifact, Extra, Precision, artifact, require_libraries
 from edge_stickers.spec import ComponentSpec
 
 
@@ -23,8 +23,8 @@ class ExecuTorchTarget:
     needs: tuple[str, ...] = ("executorch", "torchao")
     backend: str = "xnnpack"
     """A key of `edge_stickers.convert.targets.backends.BACKENDS`."""
-    etrecord: bool = False
-    """Whether to keep an ETRecord beside each program, for ExecuTorch's Inspector."""
+    extras: tuple[Extra, ...] = ()
+    """What to keep beside each program."""
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
@@ -36,14 +36,17 @@ class ExecuTorchTarget:
         require_libraries(self)
         start, chosen = time.perf_counter(), backend(self.backend)
         program = chosen.passes(export_component(module, spec))
-        lowered = lower_program(program, spec.component, chosen, precision, etrecord=self.etrecord)
+        lowered = lower_program(program, spec.component, chosen, precision, extras=self.extras)
         entry = folder / self.name / f"{spec.component}_{self.backend}_{precision}.pte"
         entry.parent.mkdir(exist_ok=True)
         entry.write_bytes(lowered.data)
         beside = []
         if lowered.etrecord is not None:
             beside.append(entry.with_suffix(".etrecord"))
-            beside[0].write_bytes(lowered.etrecord)
+            beside[-1].write_bytes(lowered.etrecord)
+        if lowered.picture is not None:
+            beside.append(entry.with_suffix(".svg"))
+            beside[-1].write_text(lowered.picture, encoding="utf-8")
         return artifact(
             self,
             spec,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_stickers.cli.options import TARGETS, cache_option, json_option, split_names
+from edge_stickers.cli.options import TARGETS, json_option, lowering_options, split_names
 from edge_stickers.cli.output import megabytes, print_json, print_table, progress_bar
 from edge_stickers.cli.verify import print_verified
 
@@ -38,7 +38,7 @@ where something falls below its floor: the bundle is written all the same, marke
 @click.option("--recipe", help="Precision, or name or file of a recipe. [default: the target's own]")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be made.")
-@cache_option
+@lowering_options
 @json_option
 @click.pass_context
 def command(
@@ -49,6 +49,7 @@ def command(
     output: Path,
     dry_run: bool,
     use_cache: bool,
+    jobs: int | None,
     as_json: bool,
 ) -> None:
     """Quantise, convert and verify a model, and write the bundle that an app ships."""
@@ -57,7 +58,9 @@ def command(
 
     cache = ConversionCache() if use_cache else None
     with progress_bar("building", total=1.0) as update:
-        report = build(model, targets, output, precision=recipe, cache=cache, progress=update, dry_run=dry_run)
+        report = build(
+            model, targets, output, precision=recipe, cache=cache, jobs=jobs, progress=update, dry_run=dry_run
+        )
     finish(context, report, as_json=as_json)
 
 

@@ -11,10 +11,10 @@ from edge_stickers.cli.build import finish
 from edge_stickers.cli.options import (
     BACKENDS,
     TARGETS,
-    cache_option,
     json_option,
     latent_options,
     latent_shape,
+    lowering_options,
     split_names,
 )
 from edge_stickers.cli.output import progress_bar
@@ -35,11 +35,12 @@ Examples:
 @click.option("--recipe", help="Name or file of a recipe, instead of --precision.")
 @click.option("--backend", type=click.Choice(BACKENDS), help="Of ExecuTorch. [default: xnnpack]")
 @click.option("--etrecord", is_flag=True, help="Keep an ETRecord beside each program, for ExecuTorch's Inspector.")
+@click.option("--picture", is_flag=True, help="Draw the graph by delegate beside each program, as SVG.")
 @click.option("--components", callback=split_names, help="Only these, with commas between. [default: all]")
 @latent_options
 @click.option("--whole", is_flag=True, help="One program of a video UNet: every step projects the prompt again.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle.")
-@cache_option
+@lowering_options
 @json_option
 @click.pass_context
 def command(
@@ -50,9 +51,11 @@ def command(
     recipe: str | None,
     backend: str | None,
     etrecord: bool,
+    picture: bool,
     components: tuple[str, ...] | None,
     output: Path,
     use_cache: bool,
+    jobs: int | None,
     as_json: bool,
     frames: int | None,
     size: str | None,
@@ -74,8 +77,9 @@ def command(
     options: dict[str, Any] = {
         "precision": precision or recipe,
         "backend": backend,
-        "etrecord": etrecord,
+        "extras": [name for name, wanted in (("etrecord", etrecord), ("picture", picture)) if wanted],
         "cache": ConversionCache() if use_cache else None,
+        "jobs": jobs,
     }
     if find_video_unet(model) is not None:
         from edge_stickers.build_video_unet import build_video_unet

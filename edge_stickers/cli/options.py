@@ -32,11 +32,19 @@ def json_option(function: Decorated) -> Decorated:
     )
 
 
-def cache_option(function: Decorated) -> Decorated:
-    """The option `--no-cache` of every verb that lowers components."""
-    return click.option(
-        "--cache/--no-cache", "use_cache", default=True, show_default=True, help="Reuse what was lowered before."
-    )(function)
+def lowering_options(function: Decorated) -> Decorated:
+    """The options `--no-cache` and `--jobs` of every verb that lowers components."""
+    options = (
+        click.option(
+            "--cache/--no-cache", "use_cache", default=True, show_default=True, help="Reuse what was lowered before."
+        ),
+        click.option(
+            "--jobs", type=click.IntRange(min=1), help="Processes that lower. [default: as many as fit the machine]"
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 def source_options(function: Decorated) -> Decorated:

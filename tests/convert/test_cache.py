@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ import pytest
 import torch
 
 from edge_stickers.convert import convert
-from edge_stickers.convert.cache import ConversionCache, _take, conversion_key
+from edge_stickers.convert.cache import ConversionCache, conversion_key
 from edge_stickers.convert.targets import TARGETS
 from edge_stickers.models.components import component_modules, component_specs
 
@@ -63,12 +62,11 @@ def test_two_runs_at_once_leave_one_whole_entry(lower, tmp_path):
     (entry,) = cache.folder.iterdir()
 
     def write(_):
-        with contextlib.suppress(OSError):  # as `lower` does: another was faster
-            cache._keep(entry, artifact, tmp_path / "a")
+        cache.keep(entry.name, artifact, tmp_path / "a")
 
     def read(number):
-        with contextlib.suppress(OSError, ValueError):
-            return (tmp_path / str(number) / _take(entry, tmp_path / str(number)).entry).read_bytes()
+        found = cache.take(entry.name, tmp_path / str(number))
+        return None if found is None else (tmp_path / str(number) / found.entry).read_bytes()
 
     with ThreadPoolExecutor(8) as pool:
         writers, readers = pool.map(write, range(40)), pool.map(read, range(40))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
 import pytest
@@ -58,12 +59,26 @@ def test_devices_backends_take_a_component_whole(tiny_pipeline, tmp_path, name):
 def test_an_etrecord_lies_beside_its_program(tiny_pipeline, tmp_path):
     from executorch.devtools.etrecord import parse_etrecord
 
-    target = replace(TARGETS["executorch"], etrecord=True)
+    target = replace(TARGETS["executorch"], extras=("etrecord",))
     module, spec = component_modules(tiny_pipeline)["image_encoder"], component_specs(tiny_pipeline)["image_encoder"]
     artifact = target.lower(module, spec, precision="fp32", folder=tmp_path)
     program, record = artifact.files
     assert program == artifact.entry and record.suffix == ".etrecord"
     assert parse_etrecord(str(tmp_path / record)).edge_dialect_program is not None
+
+
+@pytest.mark.slow
+def test_a_picture_shows_what_each_delegate_has(tiny_pipeline, tmp_path):
+    target = replace(TARGETS["executorch"], extras=("picture",))
+    module, spec = component_modules(tiny_pipeline)["text_encoder"], component_specs(tiny_pipeline)["text_encoder"]
+    artifact = target.lower(module, spec, precision="fp32", folder=tmp_path)
+    program, picture = artifact.files
+    assert program == artifact.entry and picture.suffix == ".svg"
+    said = [title.text for title in ElementTree.parse(tmp_path / picture).iter("{http://www.w3.org/2000/svg}title")]
+    left = [text for text in said if "left to a portable kernel" in text]
+    assert len(left) == sum(artifact.undelegated.values()) > 0  # embeddings
+    assert len({text.split()[-1] for text in said if text not in left}) == artifact.delegate_calls
+    assert any("linear" in text or "mm" in text for text in said if text not in left)
 
 
 def test_unknown_backends_list_the_known_ones():
