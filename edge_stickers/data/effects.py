@@ -37,11 +37,12 @@ DEFAULT_EYES = ((-0.27, -0.12), (0.27, -0.12))
 
 @dataclass(frozen=True, slots=True)
 class _Particle:
+    """One sprite in one frame; it comes and goes by its size: half transparent, few autoencoders keep its colour."""
+
     x: float
     y: float
     size: float  # Side as a share of the canvas.
     angle: float = 0.0
-    opacity: float = 1.0
 
 
 def paint_effect(image: Tensor, motion: Motion, eyes: Sequence[tuple[float, float]] = DEFAULT_EYES) -> Tensor:
@@ -87,9 +88,8 @@ def _particles(motion: Motion, time: float, eyes: Sequence[tuple[float, float]])
                 _Particle(
                     x=column + 0.1 * shift + 0.06 * math.sin(2 * math.pi * age + 3 * tilt),
                     y=0.45 + 0.2 * y - 1.15 * age,
-                    size=(0.15 + 0.05 * motion.amplitude + 0.03 * tilt) * min(1.0, 3 * age + 0.1),
+                    size=(0.16 + 0.05 * motion.amplitude + 0.03 * tilt) * min(1.0, 3 * age + 0.1, 3 * (1 - age)),
                     angle=0.3 * tilt,
-                    opacity=min(1.0, 3 * (1 - age)),
                 )
             )
         else:
@@ -114,9 +114,9 @@ def _tears(motion: Motion, time: float, eyes: Sequence[tuple[float, float]]) -> 
             age = (time - born) / 0.5
             if not 0.0 < age < 1.0:
                 continue
-            size = (0.08 + 0.06 * motion.amplitude) * min(1.0, 0.4 + 3 * age)
+            size = (0.11 + 0.06 * motion.amplitude) * min(1.0, 0.4 + 3 * age, 4 * (1 - age))
             outward = 0.05 if x > 0 else -0.05
-            particles.append(_Particle(x + outward, y + 0.12 + 0.75 * age**1.6, size, opacity=min(1.0, 4 * (1 - age))))
+            particles.append(_Particle(x + outward, y + 0.12 + 0.75 * age**1.6, size))
     return particles
 
 
@@ -136,5 +136,5 @@ def _stamp(frame: Tensor, sprites: Sequence[Tensor], particle: _Particle, side: 
     grid_y = -sin * x[None] + cos * y[:, None]
     grid = torch.stack([grid_x, grid_y], dim=-1)[None].to(frame)
     fitting = [sprite for sprite in sprites if sprite.shape[-1] >= 2 * reach] or list(sprites[:1])
-    patch = functional.grid_sample(fitting[-1][None], grid, align_corners=False)[0] * particle.opacity
+    patch = functional.grid_sample(fitting[-1][None], grid, align_corners=False)[0]
     frame[:, top:bottom, left:right] = over(patch, frame[:, top:bottom, left:right])

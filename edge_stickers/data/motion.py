@@ -45,7 +45,8 @@ __all__ = [
 MARGIN = 0.82  # Share of the canvas that a sticker takes, so that it has room to move.
 EFFECT_SEED = 0
 """Training paints each effect at the same places: no sentence tells them, and few steps cannot choose among many."""
-CLOSED_EYE, MOUTH_RANGE = 0.1, (0.35, 1.25)
+CLOSED_EYE, CLOSED_MOUTH = 0.1, 0.3  # Heights, as shares of what they are in the still.
+OPEN_MOUTH = 0.75  # Height of a mouth that is wide open, in its widths.
 
 
 def place(images: Tensor, placements: Tensor) -> Tensor:
@@ -168,6 +169,8 @@ def _part_matrices(motion: Motion, part: Tensor) -> list[Matrix]:
     if motion.family == "wave":
         return [rotation_about(angle, (centre[0], bottom)) for angle in wave_angles(motion)]
     matrices = []
+    width, height = right - left, bottom - top
+    opened = min(max(OPEN_MOUTH * width / height, 1.3), 2.2)  # A mouth that is open opens a little more.
     for time in motion.times():
         beat = (motion.cycles * time) % 1.0
         if motion.family == "blink":
@@ -175,10 +178,9 @@ def _part_matrices(motion: Motion, part: Tensor) -> list[Matrix]:
             shut = min(1.0, 1.6 * max(0.0, 1 - abs(beat - 0.5) / 0.25))
             matrices.append(scaling_about(1.0, 1 - (1 - CLOSED_EYE) * shut, centre))
         else:
-            low, high = MOUTH_RANGE
             wave = math.sin(2 * math.pi * beat)
-            scale = 1 + motion.amplitude * (high - 1 if wave > 0 else 1 - low) * wave
-            matrices.append(scaling_about(1.0, scale, (centre[0], top + 0.3 * (bottom - top))))
+            scale = 1 + motion.amplitude * (opened - 1 if wave > 0 else 1 - CLOSED_MOUTH) * wave
+            matrices.append(scaling_about(1.0, scale, (centre[0], top + 0.3 * height)))
     return matrices
 
 

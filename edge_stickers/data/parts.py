@@ -58,8 +58,10 @@ def part_names(drawing: Drawing, key: str) -> list[str] | None:
         names[mouth] = MOUTH
         frame = _known(drawing.shapes[mouth])
         for i, shape in enumerate(drawing.shapes):
-            if i > mouth and names[i] == BASE and shape.box and _inside(shape.box, frame, 0.6 * unit):
-                names[i] = MOUTH  # Teeth and tongue.
+            # Teeth and tongue; teeth that show through a mouth drawn over them lie within it.
+            slack = 0.6 * unit if i > mouth else 0.0
+            if names[i] == BASE and shape.box and _inside(shape.box, frame, slack):
+                names[i] = MOUTH
     return names if set(names) != {BASE} else None
 
 

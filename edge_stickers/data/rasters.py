@@ -17,7 +17,7 @@ from torch import Tensor
 from edge_stickers.data.layers import Layers, split_layers
 from edge_stickers.data.stickers import Sticker, cache_folder, list_stickers
 
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,13 @@ from edge_stickers.data.families import FRAMES
 
 _CHANGED = 0.03  # Squared change of a pixel, summed over four channels, that the eye sees.
 _LEAST = 2e-4  # Share of the canvas that must change in some frame.
-_NEAR = {"hearts": 0.16, "sparkles": 0.28, "tears": 0.28}
-"""Distance of two colours, each 0..1 a channel, that pass as one: what is small mixes with what lies behind it."""
+_NEAR = {"hearts": 0.16, "sparkles": 0.28, "tears": 0.16}
+"""Distance of two colours, each 0..1 a channel, that pass as one.
+
+Small lights mix with what lies behind them. Of 14 real clips of validation stickers with sparkles, encoded and decoded
+by the shipped autoencoder, none reads as sparkles at 0.16, eight do at 0.24 and all at 0.28; of hearts and tears, all
+do at 0.16.
+"""
 _INKS = {
     "hearts": ((0.878, 0.141, 0.369), (0.957, 0.510, 0.620)),
     "sparkles": ((1.0, 0.675, 0.200), (1.0, 0.945, 0.722)),

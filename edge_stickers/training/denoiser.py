@@ -28,7 +28,7 @@ NEAR_NOISE = 0.5
 """Share of clips trained within 0.15 of the pure noise, where the motion is decided; the rest is spread evenly."""
 FLAT_WEIGHT = 0.25
 """Weight of latent cells where neither the still nor the frame has anything; cells with something weigh 1."""
-REPEATS = {"talk": 6, "blink": 4, "tears": 4, "sparkles": 4, "hearts": 3, "still": 2}
+REPEATS = {"talk": 7, "blink": 4, "tears": 4, "sparkles": 3, "hearts": 3, "still": 2}
 """How often a pass shows a clip of these families: the motion field tells the others' motion, which come once."""
 CHANGE_WEIGHT = 16.0
 """Weight of cells that change on or around a sticker that holds still: eyes, a mouth, hearts.

@@ -7,6 +7,7 @@ stopped. Sentences are not kept: each reading of a clip tells it in a new one.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from edge_stickers.config import FRAMES
+from edge_stickers.data import dataset, effects, families, motion, transforms
 from edge_stickers.data.dataset import ClipSource
 from edge_stickers.data.families import FAMILIES, Motion
-from edge_stickers.data.motion import EFFECT_SEED
 from edge_stickers.media.write import write_atomically
 from edge_stickers.models.autoencoder import COMPRESSION, StickerAutoencoder
 from edge_stickers.models.text import tokenize
@@ -125,8 +126,10 @@ def _grow(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]
 def _fingerprint(vae: StickerAutoencoder, source: ClipSource) -> str:
     """Of all that the latents depend on: the encoder, the stickers, and how clips are drawn."""
     keys = [sticker.key for sticker in source.stickers]
-    drawn = source.rasters.fingerprint, keys, source.size, source.seed, source.margins, FAMILIES, EFFECT_SEED
+    drawn = source.rasters.fingerprint, keys, source.size, source.seed, source.margins
     digest = hashlib.sha256(repr(drawn).encode())
+    for module in (dataset, effects, families, motion, transforms):
+        digest.update(inspect.getsource(module).encode())
     for name, value in sorted(vae.state_dict().items()):
         if not name.startswith("decoder"):
             digest.update(name.encode() + value.float().cpu().numpy().tobytes())
