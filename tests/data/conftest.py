@@ -22,12 +22,18 @@ FADED = (
     '<circle cx="22" cy="18" r="10" fill="#00F"/></g>'
     '<circle cx="18" cy="6" r="3"/></svg>'
 )
+GRIMACE = (
+    f'{_OPEN}<circle cx="18" cy="18" r="18" fill="#FFCC4D"/><path fill="#FFF" d="M11 21h14v8H11z"/>'
+    '<path fill="#664500" d="M9 20h18v10H9zm3 2v6h5v-6zm7 0v6h5v-6z"/>'
+    '<path fill="#664500" d="M12 10a3 3.5 0 1 0 0 7 3 3.5 0 1 0 0-7zm12 0a3 3.5 0 1 0 0 7 3 3.5 0 1 0 0-7z"/></svg>'
+)
 DRAWINGS = {"1f600": FACE, "1f4a3": ARROW, "1f44b": HAND, "1f436": FACE.replace("#FFCC4D", "#D99E82"), "1f335": FADED}
+DRAWINGS["1f62c"] = GRIMACE
 
 
 @pytest.fixture(scope="session")
 def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of five SVG stickers."""
+    """A folder of six SVG stickers."""
     folder = tmp_path_factory.mktemp("stickers")
     for key, svg in DRAWINGS.items():
         (folder / f"{key}.svg").write_text(svg)

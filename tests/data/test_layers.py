@@ -34,6 +34,12 @@ def test_parts_are_where_they_are_drawn(drawings: Path) -> None:
     assert split_layers(drawings / "1f4a3.svg", 72).parts == {}
 
 
+def test_teeth_behind_a_mouth_go_with_it(drawings: Path) -> None:
+    mouth = split_layers(drawings / "1f62c.svg", 72).parts["mouth"]
+    assert mouth[:, 50, 28].tolist() == pytest.approx([1, 1, 1, 1], abs=0.01)  # seen through the mouth
+    assert mouth[3, 35, 36] == 0 and mouth[3, 50, 10] == 0
+
+
 def test_group_opacity_stays_one_layer(drawings: Path) -> None:
     layers = split_layers(drawings / "1f335.svg", 64)
     assert layers.stack == ()

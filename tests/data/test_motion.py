@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from edge_stickers.data.effects import paint_effect
 from edge_stickers.data.layers import Layers, split_layers
 from edge_stickers.data.motion import (
     FAMILIES,
@@ -124,6 +125,21 @@ def test_blink_shuts_the_eyes_and_nothing_else(face: Layers) -> None:
     changed = (frames[4] - frames[0]).abs().amax(0) > 0.1
     rows = torch.nonzero(changed.any(1))
     assert int(rows.min()) >= 16 and int(rows.max()) <= 32  # The eyes lie in rows 18 to 30.
+
+
+def test_talk_opens_the_mouth_and_nearly_shuts_it(face: Layers) -> None:
+    frames = render(face, Motion("talk", amplitude=1.0))
+    dark = ((frames[:, :3].amax(1) < 0.5) & (frames[:, 3] > 0.9))[:, 34:].sum((1, 2))  # below the eyes
+    still, widest, narrowest = int(dark[0]), int(dark.max()), int(dark.min())
+    assert widest > 1.3 * still and narrowest < 0.6 * still
+
+
+@pytest.mark.parametrize("family", ["hearts", "sparkles", "tears"])
+def test_effects_are_opaque_but_for_their_edges(family: str) -> None:
+    """What comes and goes does so by its size: half transparent, it would lose its colour in an autoencoder."""
+    alpha = paint_effect(torch.zeros(4, 256, 256), Motion(family))[:, 3]
+    core = -functional.max_pool2d(-(alpha > 0.02).float(), 5, 1, 2) > 0
+    assert core.any() and float((alpha[core] > 0.9).float().mean()) > 0.99
 
 
 def test_parts_are_asked_for(drawings: Path) -> None:
