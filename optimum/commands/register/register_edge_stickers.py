@@ -26,6 +26,7 @@ class EdgeStickersExportCommand(BaseOptimumCLICommand):
         parser.add_argument("--target", required=True, help="What to convert for: executorch, coreml or onnx.")
         parser.add_argument("--precision", default=None, help="Of weights and activations: fp32 or fp16.")
         parser.add_argument("--recipe", default=None, help="Name or file of a recipe, instead of --precision.")
+        parser.add_argument("--backend", default=None, help="Of ExecuTorch: xnnpack, coreml or vulkan.")
         parser.add_argument("--components", default=None, help="Only these, with commas between.")
         parser.add_argument("--frames", default=None, help="Of a video UNet's clips.")
         parser.add_argument("--size", default=None, help="Of a video UNet's latents, such as 64 or 40x64.")
