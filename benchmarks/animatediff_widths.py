@@ -55,9 +55,7 @@ def measure(width: int, *, size: int, frames: int) -> dict[str, float | int]:
     spec = video_unet_spec(module, ClipShape(frames=frames, height=size, width=size))
     parts = split_conditions(module, spec, [entry.name for entry in spec.inputs if entry.name not in PER_STEP])
     with tempfile.TemporaryDirectory() as folder:
-        made = [
-            target("executorch").lower(part, named, precision="fp32", folder=Path(folder)) for part, named in parts
-        ]
+        made = [target("executorch").lower(part, named, precision="fp32", folder=Path(folder)) for part, named in parts]
     return {
         "width": width,
         "parameters": parameters,
@@ -95,11 +93,9 @@ def main() -> None:
             print(f"| {width} | | ended with {run.returncode}: -9 is out of memory | | | | |", flush=True)
             continue
         row = json.loads(run.stdout.strip().splitlines()[-1])
-        print(
-            f"| {width} | {row['parameters'] / 1e6:.0f} M | {row['seconds']:.0f} s | {row['program_bytes'] / 1e9:.2f} GB "
-            f"| {row['peak_bytes'] / 1e9:.1f} GB | {row['delegate_calls']} | {row['undelegated']} |",
-            flush=True,
-        )
+        sizes = f"{row['program_bytes'] / 1e9:.2f} GB | {row['peak_bytes'] / 1e9:.1f} GB"
+        left = f"{row['delegate_calls']} | {row['undelegated']}"
+        print(f"| {width} | {row['parameters'] / 1e6:.0f} M | {row['seconds']:.0f} s | {sizes} | {left} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,8 @@ def jobs_for(conversions: Sequence[Conversion]) -> int:
     import psutil
 
     each = BASE_BYTES + BYTES_PER_PARAMETER * max(sizes)
-    return max(1, min(len(sizes), loky.cpu_count(), psutil.virtual_memory().available // each))
+    most = min(len(sizes), loky.cpu_count(), psutil.virtual_memory().available // each)
+    return max(1, int(most))
 
 
 def _lower_apart(

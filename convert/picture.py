@@ -8,9 +8,10 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import fx
 from torch.export import ExportedProgram
 
 from edge_stickers.convert.legality import CHECKS, Objection, constants, module_of, operator_name
@@ -89,8 +90,8 @@ def _pieces(module: fx.GraphModule) -> list[tuple[str, str, list[fx.Node]]]:
         if node.op != "call_function" or operator_name(node) == "getitem":
             continue
         if operator_name(node) == "executorch_call_delegate":
-            lowered: nn.Module = getattr(module, str(node.args[0].target))
-            calls = [n for n in lowered.original_module.graph.nodes if n.op == "call_function"]  # type: ignore[union-attr]
+            lowered: Any = getattr(module, str(node.all_input_nodes[0].target))
+            calls = [each for each in lowered.original_module.graph.nodes if each.op == "call_function"]
             pieces.append((f"delegate {count + 1}", DELEGATES[count % len(DELEGATES)], calls))
             count += 1
         elif pieces and not pieces[-1][0]:

@@ -41,7 +41,7 @@ def test_what_a_unet_cannot_be_asked(refused, unet, tiny_model, tmp_path):
         (("--size", "0"), "the latent is 0x0, expected multiples of 1"),
         (("--frames", "9"), "frames is 9, expected 1 to 8"),
         (("--components", "decoder"), "is a denoiser alone"),
-        (("--backend", "vulkan"), "onnx has no backends and no ETRecord"),
+        (("--backend", "vulkan"), "onnx has no backends, ETRecord or picture"),
     ):
         assert message in refused(*convert, *shape, "-o", tmp_path / "o")
     assert "a student has its own" in refused(
