@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -110,19 +112,32 @@ def _lower_apart(
     from loky.process_executor import TerminatedWorkerError
 
     threads = str(max(1, loky.cpu_count() // jobs))
-    pool = loky.ProcessPoolExecutor(jobs, env={"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads})
+    pool = loky.ProcessPoolExecutor(
+        jobs,
+        env={"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+        initializer=_be_as_quiet,
+        initargs=(logging.root.manager.disable, warnings.filters[:]),
+    )
+    whole = False
     try:
         # Started in this order; a finished one is told of at once.
         futures = {pool.submit(conversion.lower, folder): index for index, conversion in conversions.items()}
         for future in loky.as_completed(futures):
             finish(futures[future], future.result())
+        whole = True
     except TerminatedWorkerError:
         raise ConversionError(
             f"a process that lowered was ended from outside, as when memory runs out; lower one at a time (jobs=1, now "
             f"{jobs})"
         ) from None
     finally:
-        pool.shutdown(wait=True, kill_workers=True)
+        pool.shutdown(wait=True, kill_workers=not whole)
+
+
+def _be_as_quiet(level: int, filters: list[Any]) -> None:
+    """Has a new process keep silent where its parent does."""
+    logging.disable(level)
+    warnings.filters[:] = filters
 
 
 def _key(conversion: Conversion) -> str:

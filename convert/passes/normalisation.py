@@ -11,6 +11,9 @@ from torch import Tensor
 
 from edge_stickers.convert.passes.constants import constant
 
+HEADROOM = 0.125
+"""Of what a norm squares in half precision: a power of two loses nothing, and a usual epsilon stays above zero."""
+
 
 def group_norm(x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5,
                cudnn_enabled: bool = True) -> Tensor:  # fmt: skip
@@ -51,6 +54,8 @@ def group_norm_of_images(x: Tensor, num_groups: int, weight: Tensor | None = Non
                          eps: float = 1e-5, cudnn_enabled: bool = True) -> Tensor:  # fmt: skip
     """The operator itself, on volumes seen as images: split into groups those would have six dimensions.
 
+    It works on an eighth of x, which gives the same: in half precision the square of 256 is past the largest number.
+
     Args:
         x: (N, C, ...).
         num_groups: G.
@@ -63,7 +68,8 @@ def group_norm_of_images(x: Tensor, num_groups: int, weight: Tensor | None = Non
         The shape of x.
     """
     images = x.reshape(*x.shape[:3], -1) if x.dim() > 4 else x
-    return F.group_norm(images, num_groups, weight, bias, eps).reshape(x.shape)
+    scaled = F.group_norm(images * HEADROOM, num_groups, weight, bias, eps * HEADROOM**2)
+    return scaled.reshape(x.shape)
 
 
 def layer_norm(x: Tensor, normalized_shape: list[int], weight: Tensor | None = None, bias: Tensor | None = None,

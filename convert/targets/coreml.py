@@ -30,6 +30,7 @@ PACKAGES: dict[Component, str] = {
     "context": "Context",
 }
 """Names as Apple's own conversions have them."""
+_ANGLES = ("sin", "cos")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _convert(module: nn.Module, spec: ComponentSpec, precision: Precision) -> An
                 program,
                 convert_to="mlprogram",
                 minimum_deployment_target=coremltools.target.iOS18,
-                compute_precision=coremltools.precision.FLOAT16
+                compute_precision=coremltools.transform.FP16ComputePrecision(_bears_float16)
                 if precision == "fp16"
                 else coremltools.precision.FLOAT32,
                 outputs=[
@@ -111,6 +112,12 @@ def _convert(module: nn.Module, spec: ComponentSpec, precision: Precision) -> An
         raise ConversionError(
             f"{spec.component} cannot be converted to Core ML: {reason}; see the cause above"
         ) from error
+
+
+def _bears_float16(operation: Any) -> bool:
+    """Whether an operator may be rounded: an angle of hundreds of radians may not, and is a few numbers a step."""
+    read_by = {reader.op_type for output in operation.outputs for reader in output.child_ops}
+    return operation.op_type not in _ANGLES and not read_by & set(_ANGLES)
 
 
 def _tensors(features: Any) -> tuple[TensorSpec, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,11 @@ def save_pipeline(pipeline: StickerPipeline, folder: Path, *, half: bool = True)
     for part in parts if half else ():
         nn.Module.half(part)  # in place; the methods of the classes themselves warn of what does not matter here
     pipeline.save_pretrained(folder, safe_serialization=True, max_shard_size=SHARD_SIZE)
+    for name in ("unet", "vae"):  # diffusers notes where on this machine they were read from
+        config = folder / name / "config.json"
+        values = json.loads(config.read_text(encoding="utf-8"))
+        values.pop("_name_or_path", None)
+        config.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     for part, dtype in zip(parts, dtypes, strict=True):
         nn.Module.to(part, dtype)
 
