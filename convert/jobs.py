@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
@@ -116,7 +116,7 @@ def _lower_apart(
         jobs,
         env={"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
         initializer=_be_as_quiet,
-        initargs=(logging.root.manager.disable, warnings.filters[:]),
+        initargs=(logging.root.manager.disable, list(warnings.filters)),
     )
     whole = False
     try:
@@ -137,7 +137,7 @@ def _lower_apart(
 def _be_as_quiet(level: int, filters: list[Any]) -> None:
     """Has a new process keep silent where its parent does."""
     logging.disable(level)
-    warnings.filters[:] = filters
+    cast(list[Any], warnings.filters)[:] = filters
 
 
 def _key(conversion: Conversion) -> str:
