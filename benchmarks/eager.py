@@ -37,13 +37,22 @@ def open_program(path: Path, *, inputs: Sequence[str], outputs: Sequence[str], t
         from edge_stickers.models.pipeline import load_pipeline
 
         module = dict(component_modules(load_pipeline(path.parent)).items())[path.name]  # type: ignore[index]
-    module = module.to(memory_format=torch.channels_last).eval()
+    module = _channels_last(module).eval()
 
     @torch.inference_mode()
     def run(arrays: Arrays) -> dict[str, np.ndarray]:
         return {outputs[0]: module(*(torch.from_numpy(np.array(arrays[name])) for name in inputs)).numpy()}
 
     return run
+
+
+def _channels_last(module: nn.Module) -> nn.Module:
+    """Weights of images and of volumes in the layout that convolutions on a CPU are fastest in."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for parameter in module.parameters():
+        if parameter.dim() in formats:
+            parameter.data = parameter.data.contiguous(memory_format=formats[parameter.dim()])
+    return module
 
 
 STACK_SHAPE = (8, 128, 32, 32)
