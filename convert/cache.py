@@ -123,7 +123,8 @@ def conversion_key(target: Target, module: nn.Module, spec: ComponentSpec, preci
 def _attributes(part: nn.Module) -> Iterator[tuple[str, Any]]:
     """What a module's result depends on beside its tensors: numbers, names, and the configuration of a library's."""
     for name, value in sorted(vars(part).items()):
-        if not name.startswith("_") and isinstance(value, bool | int | float | str | tuple):
+        # Where a model was read from is an attribute of some libraries' modules.
+        if not name.startswith("_") and name != "name_or_path" and isinstance(value, bool | int | float | str | tuple):
             yield name, value
     if isinstance(part, fx.GraphModule):
         yield "code", part.code

@@ -102,6 +102,17 @@ def test_the_key_follows_all_that_matters(tiny_pipeline):
     assert len({key, *others}) == 7
 
 
+def test_the_key_does_not_follow_where_a_model_lies(tiny_pipeline):
+    module, spec = component_modules(tiny_pipeline)["text_encoder"], component_specs(tiny_pipeline)["text_encoder"]
+    moved = copy.deepcopy(module)
+    places = [part for part in moved.modules() if hasattr(part, "name_or_path")]
+    assert places
+    for part in places:
+        part.name_or_path = "/elsewhere"
+    first, second = (conversion_key(TARGETS["onnx"], each, spec, "fp32") for each in (module, moved))
+    assert first == second
+
+
 def _weight(module):
     with torch.no_grad():
         next(module.parameters()).flatten()[0] += 1e-6
