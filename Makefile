@@ -41,11 +41,13 @@ demo: $(STAMP)
 	@echo "look at build/demo.webp (open it in a browser) and build/android/report.html;"
 	@echo "drop build/android, build/ios or build/web into an app"
 
+# Most tests take one thread: two processes halve their time. WORKERS=4 for more, at about 2 GB each.
+WORKERS ?= 2
 # The conformance suite gets a process of its own: other tests replace the runtime for ONNX for their whole session.
 CONFORMANCE := tests/runtimes/test_conformance.py
 test: $(STAMP)
 	$(BIN)/python -m pytest $(CONFORMANCE)
-	$(BIN)/python -m pytest --ignore=$(CONFORMANCE)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --ignore=$(CONFORMANCE)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
