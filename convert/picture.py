@@ -29,7 +29,6 @@ COLOURS = {
 }
 DELEGATES = ("#1f6feb", "#54aeff", "#8250df", "#bf87ff", "#1a7f37", "#4ac26b")
 """Of one delegate after the other; the seventh looks like the first."""
-LEFT = "#d1242f"
 _MOVES = (
     *("view", "reshape", "flatten", "squeeze", "unsqueeze", "permute", "transpose", "t", "expand", "repeat"),
     *("slice", "select", "cat", "split", "chunk", "unbind", "getitem", "pad"),
@@ -74,7 +73,7 @@ def draw_delegates(title: str, module: fx.GraphModule) -> str:
     svg = _page(title)
     pieces = _pieces(module)
     inside = [(colour, name) for name, colour, _ in pieces if name]
-    top = _legend(svg, [*inside[:3], (LEFT, "left to portable kernels")])
+    top = _legend(svg, [*inside[:3], (COLOURS["leaves"][0], "left to portable kernels")])
     for name, colour, calls in pieces:
         top = _text(svg, 10, top + 26, f"{name or 'outside'}: {len(calls)} operators", size=14, weight="600")
         for path, nodes in groupby(calls, key=_group):
@@ -97,7 +96,7 @@ def _pieces(module: fx.GraphModule) -> list[tuple[str, str, list[fx.Node]]]:
         elif pieces and not pieces[-1][0]:
             pieces[-1][2].append(node)
         else:
-            pieces.append(("", LEFT, [node]))
+            pieces.append(("", COLOURS["leaves"][0], [node]))
     return pieces
 
 

@@ -55,13 +55,19 @@ def test_devices_backends_take_a_component_whole(tiny_pipeline, tmp_path, name):
     assert "needs" in availability("executorch", backend=name)
 
 
+def lower_with(extra, pipeline, part, folder):
+    """A part for XNNPACK, with something beside it."""
+    target = replace(TARGETS["executorch"], extras=(extra,))
+    return target.lower(
+        component_modules(pipeline)[part], component_specs(pipeline)[part], precision="fp32", folder=folder
+    )
+
+
 @pytest.mark.slow
 def test_an_etrecord_lies_beside_its_program(tiny_pipeline, tmp_path):
     from executorch.devtools.etrecord import parse_etrecord
 
-    target = replace(TARGETS["executorch"], extras=("etrecord",))
-    module, spec = component_modules(tiny_pipeline)["image_encoder"], component_specs(tiny_pipeline)["image_encoder"]
-    artifact = target.lower(module, spec, precision="fp32", folder=tmp_path)
+    artifact = lower_with("etrecord", tiny_pipeline, "image_encoder", tmp_path)
     program, record = artifact.files
     assert program == artifact.entry and record.suffix == ".etrecord"
     assert parse_etrecord(str(tmp_path / record)).edge_dialect_program is not None
@@ -69,9 +75,7 @@ def test_an_etrecord_lies_beside_its_program(tiny_pipeline, tmp_path):
 
 @pytest.mark.slow
 def test_a_picture_shows_what_each_delegate_has(tiny_pipeline, tmp_path):
-    target = replace(TARGETS["executorch"], extras=("picture",))
-    module, spec = component_modules(tiny_pipeline)["text_encoder"], component_specs(tiny_pipeline)["text_encoder"]
-    artifact = target.lower(module, spec, precision="fp32", folder=tmp_path)
+    artifact = lower_with("picture", tiny_pipeline, "text_encoder", tmp_path)
     program, picture = artifact.files
     assert program == artifact.entry and picture.suffix == ".svg"
     said = [title.text for title in ElementTree.parse(tmp_path / picture).iter("{http://www.w3.org/2000/svg}title")]
