@@ -57,8 +57,26 @@ class Projections(Levels):
         made = []
         for attention, each in zip(self.attentions, x, strict=True):
             tokens = each.reshape(-1, FRAMES, each.shape[1])
-            query_key, value = attention.to_query_key(tokens), attention.to_value(tokens)
-            made.append(attention.to_out(query_key[..., : each.shape[1]] + value).reshape(each.shape))
+            query, key = attention.to_query_key(tokens).chunk(2, dim=2)
+            made.append(attention.to_out(query + key + attention.to_value(tokens)).reshape(each.shape))
+        return tuple(made)
+
+
+class Unattended(Levels):
+    """All but the attention itself: what its products and its softmax cost is the difference."""
+
+    def forward(self, *x: Tensor) -> tuple[Tensor, ...]:
+        """(F, C, H, W) of each level to the same shapes; the numbers mean nothing."""
+        made = []
+        for attention, each in zip(self.attentions, x, strict=True):
+            frames, channels, height, width = each.shape
+            tokens = (
+                attention.norm(each).reshape(1, frames, channels, -1).permute(0, 3, 1, 2).reshape(-1, frames, channels)
+            )
+            query, key = attention.to_query_key(tokens + attention.frame_code(attention.features)).chunk(2, dim=2)
+            out = attention.to_out(query + key + attention.to_value(tokens))
+            out = out.reshape(1, -1, frames, channels).permute(0, 2, 3, 1).reshape(frames, channels, height, width)
+            made.append(each + out)
         return tuple(made)
 
 
@@ -75,6 +93,7 @@ def contenders(tmp_path_factory: pytest.TempPathFactory) -> list[Contender]:
     for title, module, passes in (
         ("after the passes", Levels(), prepare),
         ("as it comes", Levels(), lambda program: program),
+        ("the same without products and softmax", Unattended(), prepare),
         ("its projections alone", Projections(), prepare),
     ):
         spec = spec_of(module)

@@ -7,12 +7,14 @@ from torch.export import ExportedProgram
 from edge_stickers.convert.passes.constants import fold_constants
 from edge_stickers.convert.passes.decompose import NATIVE, ONE_IMAGE, decompose, name_inputs
 from edge_stickers.convert.passes.masks import simplify_masks
+from edge_stickers.convert.passes.projections import fold_projections
 from edge_stickers.convert.passes.ranks import fold_ranks
 from edge_stickers.convert.passes.views import drop_copies, simplify_views
 
 __all__ = [
     "decompose",
     "fold_constants",
+    "fold_projections",
     "fold_ranks",
     "prepare",
     "prepare_native",
@@ -31,7 +33,7 @@ def prepare(program: ExportedProgram) -> ExportedProgram:
     Returns:
         A program with the same inputs and outputs.
     """
-    return _simplify(fold_constants(decompose(program)))
+    return fold_projections(_simplify(fold_constants(decompose(program))))
 
 
 def prepare_one_image(program: ExportedProgram) -> ExportedProgram:
@@ -43,7 +45,7 @@ def prepare_one_image(program: ExportedProgram) -> ExportedProgram:
     Returns:
         A program with the same inputs and outputs.
     """
-    return _simplify(fold_constants(decompose(decompose(program), ONE_IMAGE)))
+    return fold_projections(_simplify(fold_constants(decompose(decompose(program), ONE_IMAGE))))
 
 
 def prepare_native(program: ExportedProgram) -> ExportedProgram:

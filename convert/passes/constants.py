@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,9 @@ def fold_constants(program: ExportedProgram) -> ExportedProgram:
         if node.op == "call_function" and all(source in values for source in node.all_input_nodes) and _is_tensor(node):
             args, kwargs = (fx.node.map_arg(each, values.__getitem__) for each in (node.args, node.kwargs))
             with torch.no_grad():
-                values[node] = node.target(*args, **kwargs).detach().contiguous()
+                made = node.target(*args, **kwargs).detach()
+            # A piece of a weight is copied: XNNPACK serialises a tensor's storage from its beginning.
+            values[node] = made.clone(memory_format=torch.contiguous_format)
     first = next(node for node in program.graph.nodes if node.op == "placeholder")
     for node, value in values.items():
         if node.op == "call_function" and any(user not in values for user in node.users):
@@ -76,7 +79,7 @@ def held_tensors(program: ExportedProgram) -> dict[fx.Node, Tensor]:
 
 def _placeholder(program: ExportedProgram, first: fx.Node, value: Tensor) -> fx.Node:
     """A new constant of the program, in front of all its inputs."""
-    name = f"folded_{len(program.constants)}"
+    name = next(name for name in (f"folded_{n}" for n in itertools.count()) if name not in program.constants)
     with program.graph.inserting_before(first):
         node: fx.Node = program.graph.placeholder(name)
     mode: Any = detect_fake_mode(

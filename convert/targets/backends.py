@@ -12,9 +12,9 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import fx
 from torch.export import ExportedProgram
 
+from edge_stickers.convert.legality import operator_name
 from edge_stickers.convert.passes import prepare, prepare_native, prepare_one_image
 from edge_stickers.convert.picture import draw_delegates
 from edge_stickers.convert.targets.base import Extra, Precision
@@ -32,6 +32,8 @@ class Backend:
     """Puts a program into the form that it takes whole."""
     partitioner: Callable[[Precision], Any]
     """Makes the partitioner; imports its library."""
+    settled: bool = False
+    """Whether `passes` leave nothing but operators that the backend takes or that ExecuTorch takes apart everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +72,9 @@ def lower_program(
     Raises:
         ConversionError: ExecuTorch refuses the program.
     """
-    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
-
     try:
         with torch.no_grad(), _no_garbage_collection(), contextlib.redirect_stderr(io.StringIO()):  # progress bars
-            # The validity check costs a third of the time and finds nothing that the runtime would not refuse.
-            manager = to_edge_transform_and_lower(
-                program,
-                partitioner=[backend.partitioner(precision)],
-                compile_config=EdgeCompileConfig(_check_ir_validity=False),
-                generate_etrecord="etrecord" in extras,
-            )
+            manager = _delegate(program, backend, precision, record="etrecord" in extras)
             edge = manager.exported_program().graph_module
             nodes = [node for node in edge.graph.nodes if node.op == "call_function"]
             drawn = draw_delegates(f"{name} on {backend.name}", edge) if "picture" in extras else None
@@ -91,7 +85,7 @@ def lower_program(
     record = io.BytesIO()
     if "etrecord" in extras:
         made.get_etrecord().save(record)
-    names = [_operator(node) for node in nodes]
+    names = [operator_name(node) for node in nodes]
     undelegated = Counter(name for name in names if name not in ("getitem", "executorch_call_delegate"))
     return Lowered(
         bytes(made.buffer),
@@ -99,6 +93,25 @@ def lower_program(
         dict(sorted(undelegated.items())),
         record.getvalue() if "etrecord" in extras else None,
         drawn,
+    )
+
+
+def _delegate(program: ExportedProgram, backend: Backend, precision: Precision, *, record: bool) -> Any:
+    """The program with the backend's pieces in it, as an edge program manager."""
+    from executorch.exir import EdgeCompileConfig, to_edge, to_edge_transform_and_lower
+
+    partitioner = backend.partitioner(precision)
+    kept = []
+    if backend.settled:
+        names = {node.target for node in program.graph.nodes if node.op == "call_function"}
+        kept = [each for each in partitioner.ops_to_not_decompose(program)[0] if each in names]
+    # The validity check costs a third of the time and finds nothing that the runtime would not refuse.
+    config = EdgeCompileConfig(_check_ir_validity=False, preserve_ops=kept)
+    if backend.settled:
+        return to_edge(program, compile_config=config, generate_etrecord=record).to_backend(partitioner)
+    # Traces the program three times more, to find of each operator in each place whether the backend keeps it whole.
+    return to_edge_transform_and_lower(
+        program, partitioner=[partitioner], compile_config=config, generate_etrecord=record
     )
 
 
@@ -131,7 +144,7 @@ BACKENDS = MappingProxyType(
     {
         each.name: each
         for each in (
-            Backend("xnnpack", ("fp32",), prepare, _xnnpack),
+            Backend("xnnpack", ("fp32",), prepare, _xnnpack, settled=True),
             Backend("coreml", ("fp16", "fp32"), prepare_native, _coreml),
             Backend("vulkan", ("fp16", "fp32"), prepare_one_image, _vulkan),
         )
@@ -161,9 +174,3 @@ def _no_garbage_collection() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-def _operator(node: fx.Node) -> str:
-    """`aten.sin.default`, not the whole path of the edge dialect."""
-    target: Any = node.target
-    return str(getattr(target, "__name__", target))
