@@ -54,6 +54,7 @@ REWRITES: dict[Any, Callable[..., Any]] = {
     aten.broadcast_to.default: shapes.expand,
     aten.repeat_interleave.self_int: shapes.repeat_interleave,
     aten.repeat.default: shapes.repeat,
+    aten.cat.default: shapes.cat,
     aten.mean.dim: shapes.mean_dim,
     aten.conv1d.default: volumes.conv1d,
     aten.conv3d.default: volumes.conv3d,

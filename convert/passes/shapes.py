@@ -86,6 +86,16 @@ def repeat(x: Tensor, repeats: Sequence[int]) -> Tensor:
     return x
 
 
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """A concatenation without the tensors that hold nothing; one tensor with itself is a product with ones."""
+    kept = [x for x in tensors if x.numel()] or list(tensors[:1])
+    if len(kept) == 1:
+        return kept[0]
+    if all(x is kept[0] for x in kept):
+        return repeat(kept[0], [len(kept) if d == dim % kept[0].dim() else 1 for d in range(kept[0].dim())])
+    return torch.cat(kept, dim)
+
+
 def mean_dim(
     x: Tensor, dim: Sequence[int] | None, keepdim: bool = False, *, dtype: torch.dtype | None = None
 ) -> Tensor:

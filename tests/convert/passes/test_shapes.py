@@ -61,3 +61,12 @@ def test_filled_tensors_are_torchs():
     assert torch.equal(shapes.filled_like(1.0)(x), torch.ones_like(x))
     assert torch.equal(shapes.filled_like(0.0)(x, dtype=torch.bool), torch.zeros_like(x, dtype=torch.bool))
     assert torch.equal(shapes.new_filled(1.0)(x, (1, 5), dtype=torch.int64), x.new_ones((1, 5), dtype=torch.int64))
+
+
+@pytest.mark.parametrize("dim", [1, -1])
+def test_cat_is_torchs_without_the_tensors_that_hold_nothing(dim):
+    x, other = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    empty = x.new_zeros(2, 3, 0) if dim == -1 else x.new_zeros(2, 0, 4)
+    for parts in ([empty, x], [x, empty, other], [x, x, x], [empty, empty], [x]):
+        assert torch.equal(shapes.cat(parts, dim), torch.cat(parts, dim))
+    assert shapes.cat([empty, x], dim) is x
