@@ -39,6 +39,7 @@ def measure(width: int, *, size: int, frames: int) -> dict[str, float | int]:
     from edge_stickers.convert.split import split_conditions
     from edge_stickers.convert.targets import target
     from edge_stickers.models.video_unets import ClipShape, VideoUNet, video_unet_spec
+    from edge_stickers.quantize.recipe import RECIPES
 
     torch.manual_seed(0)
     unet = UNetMotionModel(
@@ -54,7 +55,10 @@ def measure(width: int, *, size: int, frames: int) -> dict[str, float | int]:
     spec = video_unet_spec(module, ClipShape(frames=frames, height=size, width=size))
     parts = split_conditions(module, spec, [entry.name for entry in spec.inputs if entry.name not in PER_STEP])
     with tempfile.TemporaryDirectory() as folder:
-        made = [target("executorch").lower(part, named, precision="fp32", folder=Path(folder)) for part, named in parts]
+        made = [
+            target("executorch").lower(part, named, recipe=RECIPES["fp32"], folder=Path(folder))
+            for part, named in parts
+        ]
     return {
         "parameters": parameters,
         "seconds": round(time.perf_counter() - start, 1),

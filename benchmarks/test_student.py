@@ -30,6 +30,7 @@ from edge_stickers.media import load_still
 from edge_stickers.models.components import component_modules, component_specs
 from edge_stickers.models.pipeline import load_pipeline
 from edge_stickers.models.tokens import tokenize
+from edge_stickers.quantize.recipe import RECIPES
 from edge_stickers.runtimes.base import Engine, runtime
 from edge_stickers.runtimes.clip import ClipInputs, Hooks, run_clip
 from edge_stickers.runtimes.opening import open_bundle
@@ -156,7 +157,7 @@ def _stack(folder: Path) -> Alternation:
     """The plain convolutions in PyTorch and in ExecuTorch."""
     tensors = TensorSpec("x", STACK_SHAPE), TensorSpec("y", STACK_SHAPE)
     spec = ComponentSpec("decoder", tensors[:1], tensors[1:])
-    artifact = target("executorch").lower(convolution_stack(), spec, precision="fp32", folder=folder)
+    artifact = target("executorch").lower(convolution_stack(), spec, recipe=RECIPES["fp32"], folder=folder)
     (folder / "stack.pt").touch()
     plane = {"x": np.random.default_rng(0).standard_normal(STACK_SHAPE, np.float32)}
     entries = tensor_entries(spec.inputs), tensor_entries(spec.outputs)

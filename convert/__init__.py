@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edge_stickers.convert.jobs import Conversion
     from edge_stickers.convert.targets.base import Artifact, Extra
     from edge_stickers.models.pipeline import StickerPipeline
+    from edge_stickers.quantize.recipe import Recipe
     from edge_stickers.spec import Component
 
 __all__ = ["convert"]
@@ -26,7 +27,7 @@ def convert(
     targets: Sequence[str],
     folder: Path,
     components: Sequence[Component] | None = None,
-    precision: str | None = None,
+    recipe: str | Path | Recipe | None = None,
     backend: str | None = None,
     extras: Collection[Extra] = (),
     cache: ConversionCache | None = None,
@@ -40,7 +41,8 @@ def convert(
         targets: keys of `edge_stickers.convert.targets.TARGETS`.
         folder: an existing folder; the files go below `folder / target`.
         components: which parts; all four where None.
-        precision: `fp32` or `fp16`; each target's default where None.
+        recipe: a key of `edge_stickers.quantize.recipe.RECIPES`, a recipe's file, or a recipe; each target's default
+            where None. One that wants ranges and has none is calibrated first.
         backend: of ExecuTorch: `xnnpack`, `coreml` or `vulkan`; the first where None.
         extras: what to keep beside each program of ExecuTorch: `etrecord`, `picture`.
         cache: of earlier conversions; all is lowered anew where None.
@@ -51,15 +53,16 @@ def convert(
         One artifact for each target and component, in this order.
 
     Raises:
-        InputError: an unknown target, component or precision, or the folder is not there.
+        InputError: an unknown target, component or recipe, a precision that a target lacks, or the folder is not there.
         MissingDependencyError: a target's library is not installed.
         ConversionError: a component cannot be converted.
     """
     from edge_stickers.convert.jobs import Conversion, convert_all
     from edge_stickers.convert.targets import target as find
-    from edge_stickers.convert.targets.base import choose_precision, require_libraries
+    from edge_stickers.convert.targets.base import choose_recipe, require_libraries
     from edge_stickers.errors import InputError
     from edge_stickers.models.components import component_modules, component_specs
+    from edge_stickers.quantize.layers import check_layers, layers_of
     from edge_stickers.spec import COMPONENTS
 
     chosen = [find(name, backend=backend, extras=extras) for name in targets]
@@ -70,14 +73,20 @@ def convert(
         raise InputError(f"no component named {unknown[0]!r}; known: {', '.join(COMPONENTS)}")
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; make it first")
-    precisions = [choose_precision(each, precision) for each in chosen]
+    recipes = [choose_recipe(each, recipe) for each in chosen]
     for each in chosen:
         require_libraries(each)
 
     modules, specs = component_modules(pipeline), component_specs(pipeline)
+    for each in recipes:
+        check_layers(each, layers_of(modules))
+    if any(each.wants_ranges for each in recipes):
+        from edge_stickers.quantize.calibration import calibrate
+
+        recipes = [calibrate(pipeline, recipes[0])] * len(recipes)  # one was asked for, by name
     conversions = [
-        Conversion(each, modules[name], specs[name], precise)
-        for each, precise in zip(chosen, precisions, strict=True)
+        Conversion(each, modules[name], specs[name], made_by)
+        for each, made_by in zip(chosen, recipes, strict=True)
         for name in components or COMPONENTS
     ]
     return convert_all(conversions, folder, cache=cache, jobs=jobs, on_done=on_done)

@@ -25,7 +25,8 @@ from typing import Any
 from torch import fx, nn
 
 from edge_stickers.bundle.reader import file_sha256
-from edge_stickers.convert.targets.base import Artifact, Precision, Target
+from edge_stickers.convert.targets.base import Artifact, Target
+from edge_stickers.quantize.recipe import Recipe
 from edge_stickers.spec import ComponentSpec, TensorSpec
 
 LIMIT_BYTES = 2_000_000_000
@@ -97,19 +98,19 @@ class ConversionCache:
             total -= sizes[path]
 
 
-def conversion_key(target: Target, module: nn.Module, spec: ComponentSpec, precision: Precision) -> str:
+def conversion_key(target: Target, module: nn.Module, spec: ComponentSpec, recipe: Recipe) -> str:
     """Of all that a conversion depends on.
 
     Args:
         target: what it is lowered to.
         module: its weights and buffers, and the plain attributes and configurations of all its parts.
         spec: names, shapes and dtypes.
-        precision: of weights and arithmetic.
+        recipe: with its ranges.
 
     Returns:
         SHA-256, 64 hexadecimal digits.
     """
-    digest = hashlib.sha256(repr((target, precision, spec)).encode())
+    digest = hashlib.sha256(repr((target, recipe, spec)).encode())
     digest.update(repr((_code(), _versions(), platform.python_version())).encode())
     for name, part in module.named_modules():
         digest.update(repr((name, type(part).__qualname__, list(_attributes(part)))).encode())
@@ -139,7 +140,7 @@ def _attributes(part: nn.Module) -> Iterator[tuple[str, Any]]:
 def _code() -> str:
     """Of the source of everything that takes part in a conversion."""
     digest = hashlib.sha256()
-    for package in ("edge_stickers.convert", "edge_stickers.models"):
+    for package in ("edge_stickers.convert", "edge_stickers.models", "edge_stickers.quantize"):
         root = files(package)
         for path in sorted(Path(str(root)).rglob("*.py")):
             digest.update(f"{package} {path.name}\n".encode() + path.read_bytes())

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+from typing import Any, cast
+
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.export import ExportedProgram
 
 from edge_stickers.errors import ConversionError
 from edge_stickers.spec import ComponentSpec
+
+aten = torch.ops.aten
+LAYERS = MappingProxyType(
+    {
+        aten.conv1d.default: "conv1d",
+        aten.conv2d.default: "conv2d",
+        aten.conv3d.default: "conv3d",
+        aten.conv_transpose2d.input: "conv_transpose2d",
+        aten.linear.default: "linear",
+    }
+)
+"""Operators that have weights of their own, and their names in recipes."""
+MODULES = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "Linear")
 
 
 def export_component(module: nn.Module, spec: ComponentSpec) -> ExportedProgram:
@@ -18,7 +34,8 @@ def export_component(module: nn.Module, spec: ComponentSpec) -> ExportedProgram:
         spec: names, shapes and dtypes.
 
     Returns:
-        The program in ATen operators, norms and attention still whole.
+        The program in ATen operators, norms and attention still whole. What a convolution or a linear layer does has
+        `{"layer": path of the module, "operator": its name}` as `meta["custom"]`, which passes keep.
 
     Raises:
         ConversionError: the module cannot be traced, or returns other shapes than its specification says.
@@ -29,6 +46,10 @@ def export_component(module: nn.Module, spec: ComponentSpec) -> ExportedProgram:
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise ConversionError(f"{spec.component} cannot be exported: {reason}; see the cause above") from error
+    for node in program.graph.nodes:
+        layer = _layer(node)
+        if layer is not None:
+            node.meta["custom"] = {**node.meta.get("custom", {}), **layer}
     outputs = [tuple(node.meta["val"].shape) for node in program.graph.output_node().args[0]]
     expected = [tensor.shape for tensor in spec.outputs]
     if outputs != expected:
@@ -36,3 +57,12 @@ def export_component(module: nn.Module, spec: ComponentSpec) -> ExportedProgram:
             f"{spec.component} returns shapes {outputs}, its specification says {expected}; correct one"
         )
     return program
+
+
+def _layer(node: fx.Node) -> dict[str, str] | None:
+    """Of the call that is a convolution's or a linear layer's own; None of any other."""
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    operator = LAYERS.get(cast("Any", node.target))
+    if operator is None or not stack or not str(stack[-1][1]).endswith(MODULES):
+        return None
+    return {"layer": str(stack[-1][0]), "operator": operator}

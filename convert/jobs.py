@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
-from edge_stickers.convert.targets.base import Artifact, Precision, Target
+from edge_stickers.convert.targets.base import Artifact, Target
 from edge_stickers.errors import ConversionError
+from edge_stickers.quantize.recipe import Recipe
 from edge_stickers.spec import ComponentSpec
 
 if TYPE_CHECKING:
@@ -32,11 +33,11 @@ class Conversion:
     module: nn.Module
     """In evaluation mode."""
     spec: ComponentSpec
-    precision: Precision
+    recipe: Recipe
 
     def lower(self, folder: Path) -> Artifact:
         """Writes the files below `folder`; see `Target.lower`."""
-        return self.target.lower(self.module, self.spec, precision=self.precision, folder=folder)
+        return self.target.lower(self.module, self.spec, recipe=self.recipe, folder=folder)
 
     @property
     def parameters(self) -> int:
@@ -143,4 +144,4 @@ def _be_as_quiet(level: int, filters: list[Any]) -> None:
 def _key(conversion: Conversion) -> str:
     from edge_stickers.convert.cache import conversion_key
 
-    return conversion_key(conversion.target, conversion.module, conversion.spec, conversion.precision)
+    return conversion_key(conversion.target, conversion.module, conversion.spec, conversion.recipe)

@@ -28,6 +28,7 @@ from edge_stickers.bundle.report import render_report
 from edge_stickers.bundle.writer import check_out, replacing
 from edge_stickers.config import FRAME_MS, MAX_TOKENS, STEP_COUNTS, STILL_MARGIN
 from edge_stickers.errors import InputError
+from edge_stickers.quantize.recipe import find_recipe
 from edge_stickers.runtimes.base import RUNTIMES, availability, is_emulated
 from edge_stickers.runtimes.outcome import ComponentRow, VerifyReport
 from edge_stickers.runtimes.verify import Floors, clip_parity_of, parity_of, verify
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from edge_stickers.convert.jobs import Conversion
     from edge_stickers.convert.targets.base import Artifact, Extra
     from edge_stickers.models.pipeline import StickerPipeline
+    from edge_stickers.quantize.recipe import Recipe
     from edge_stickers.spec import Component
 
 Name = TypeVar("Name", bound=str)
@@ -54,7 +56,7 @@ class BuiltComponent:
         target: and runtime.
         component: its name.
         backend: what it was lowered to; empty before that.
-        recipe: the precision; empty where the target's default would be taken.
+        recipe: by name; empty where the target's default would be taken.
         bytes: on disk.
         seconds: that lowering took, or the copy of an earlier one.
         reused: whether it was lowered before, from the same model with the same code and tools.
@@ -118,7 +120,7 @@ def build(
     targets: Sequence[str],
     out: Path,
     *,
-    precision: str | None = None,
+    recipe: str | Path | Recipe | None = None,
     backend: str | None = None,
     extras: Collection[Extra] = (),
     components: Sequence[str] | None = None,
@@ -139,7 +141,8 @@ def build(
         model: a model folder; None for the default student.
         targets: "executorch", "coreml", "onnx".
         out: where the bundle goes.
-        precision: "fp32", "fp16", "int8", or a recipe's name or file; None for each target's default.
+        recipe: a key of `edge_stickers.quantize.recipe.RECIPES`, a recipe's file, or a recipe; None for each target's
+            default. One that wants ranges and has none is calibrated first.
         backend: of ExecuTorch: "xnnpack", "coreml" or "vulkan"; None for the first.
         extras: what to keep beside each program of ExecuTorch: "etrecord", "picture".
         components: which to convert; None for all. A bundle without all of them makes no clips.
@@ -155,7 +158,7 @@ def build(
         The report, which is also in the bundle as `report.json` and `report.html`.
 
     Raises:
-        InputError: a target or component is unknown, or `out` cannot be written.
+        InputError: a target, component or recipe is unknown, the recipe is another model's, or `out` cannot be written.
         BundleError: the model folder is damaged.
         ConversionError: a component cannot be lowered.
         MissingDependencyError: a converter is not installed.
@@ -165,10 +168,11 @@ def build(
     folder = edge_stickers.default_student() if model is None else Path(model)
     names = _known(targets, tuple(name for name in RUNTIMES if name != "torch"), "target")
     parts = _known(COMPONENT_NAMES if components is None else components, COMPONENT_NAMES, "component")
+    found = None if recipe is None else find_recipe(recipe)
     check_out(Path(out).absolute())
     if dry_run:
         planned = [
-            BuiltComponent(name, part, recipe=precision or "", not_run_here=availability(name) or "")
+            BuiltComponent(name, part, recipe=found.name if found else "", not_run_here=availability(name) or "")
             for name in names
             for part in parts
         ]
@@ -179,6 +183,8 @@ def build(
 
     say("loading the model", 0.0)
     pipeline = load_pipeline(folder)
+    if found is not None:
+        found = _calibrated(found, pipeline, folder, say)
     with replacing(Path(out)) as part:
         say(f"converting for {', '.join(names)}", 0.02)
         artifacts = convert(
@@ -186,7 +192,7 @@ def build(
             targets=names,
             components=parts,
             folder=part,
-            precision=precision,
+            recipe=found,
             backend=backend,
             extras=extras,
             cache=cache,
@@ -206,6 +212,27 @@ def build(
         _write_reports(part, manifest, report)
         say("done", 1.0)
     return report
+
+
+def _calibrated(recipe: Recipe, pipeline: StickerPipeline, model: Path, say: Progress) -> Recipe:
+    """The recipe with this model's ranges, where it wants any.
+
+    Raises:
+        InputError: its ranges are another model's.
+    """
+    sha256 = folder_sha256(model)
+    if recipe.ranges and recipe.model_sha256 not in ("", sha256):
+        raise InputError(
+            f"recipe {recipe.name} has the ranges of another model ({recipe.model_sha256[:12]}, this is {sha256[:12]}): "
+            "run edge-stickers quantize on this one"
+        )
+    if not recipe.wants_ranges:
+        return recipe
+    from edge_stickers.quantize.calibration import calibrate
+
+    return calibrate(
+        pipeline, recipe, model_sha256=sha256, on_clip=lambda done, of: say(f"calibrating, clip {done} of {of}", 0.01)
+    )
 
 
 def shares(say: Progress, count: int) -> Callable[[Conversion], None]:
@@ -265,7 +292,7 @@ def _entry(artifact: Artifact, part: Path) -> ComponentEntry:
         inputs=tensor_entries(artifact.inputs),
         outputs=tensor_entries(artifact.outputs),
         backend=artifact.backend,
-        recipe=artifact.precision,
+        recipe=artifact.recipe,
         delegate_calls=artifact.delegate_calls,
         undelegated=dict(artifact.undelegated),
     )
@@ -330,7 +357,7 @@ def built_component(artifact: Artifact, part: Path) -> BuiltComponent:
         target=artifact.target,
         component=artifact.component,
         backend=artifact.backend,
-        recipe=artifact.precision,
+        recipe=artifact.recipe,
         bytes=sum(file.bytes for file in files_of(artifact, part)),
         seconds=round(float(artifact.seconds), 3),
         reused=artifact.reused,

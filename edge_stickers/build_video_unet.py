@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edge_stickers.convert.cache import ConversionCache
     from edge_stickers.convert.targets.base import Artifact, Extra
     from edge_stickers.models.video_unets import ClipShape, VideoUNet
+    from edge_stickers.quantize.recipe import Recipe
     from edge_stickers.spec import ComponentSpec
 
 TIMESTEPS = (981.0, 501.0, 21.0)
@@ -39,7 +40,7 @@ def build_video_unet(
     targets: Sequence[str],
     out: Path,
     *,
-    precision: str | None = None,
+    recipe: str | Path | Recipe | None = None,
     backend: str | None = None,
     extras: Collection[Extra] = (),
     shape: ClipShape | None = None,
@@ -58,7 +59,8 @@ def build_video_unet(
         model: a folder that `edge_stickers.models.video_unets.find_video_unet` finds one in.
         targets: keys of `edge_stickers.convert.targets.TARGETS`.
         out: where programs and `report.json` go; nothing is there until all is done.
-        precision: "fp32" or "fp16"; None for each target's default.
+        recipe: a key of `edge_stickers.quantize.recipe.RECIPES`, a recipe's file, or a recipe; None for each target's
+            default.
         backend: of ExecuTorch: "xnnpack", "coreml" or "vulkan"; None for the first.
         extras: what to keep beside each program of ExecuTorch: "etrecord", "picture".
         shape: of the clip; programs take no other.
@@ -73,20 +75,27 @@ def build_video_unet(
         The report, which is also in the folder.
 
     Raises:
-        InputError: a target, precision or shape is unknown, or `out` cannot be written.
+        InputError: a target, recipe or shape is unknown, the recipe wants ranges, or `out` cannot be
+            written.
         BundleError: the folder is damaged.
         ConversionError: the UNet cannot be lowered.
         MissingDependencyError: a converter is not installed.
     """
     from edge_stickers.convert.jobs import Conversion, convert_all
     from edge_stickers.convert.targets import target as find
-    from edge_stickers.convert.targets.base import choose_precision, require_libraries
+    from edge_stickers.convert.targets.base import choose_recipe, require_libraries
     from edge_stickers.models.video_unets import ClipShape, find_video_unet, load_video_unet, video_unet_spec
+    from edge_stickers.quantize.layers import check_layers, layers_of
 
     start = time.monotonic()
     say = progress or (lambda _what, _share: None)
     chosen = [find(name, backend=backend, extras=extras) for name in dict.fromkeys(targets)]
-    precisions = [choose_precision(each, precision) for each in chosen]
+    recipes = [choose_recipe(each, recipe) for each in chosen]
+    if any(each.wants_ranges for each in recipes):
+        raise InputError(
+            f"recipe {recipes[0].name} has to be calibrated, and a video UNet alone makes no clips; expected one that "
+            "has not, such as int8-dynamic"
+        )
     for each in chosen:
         require_libraries(each)
     check_out(Path(out).absolute(), is_ours=_is_ours)
@@ -96,11 +105,13 @@ def build_video_unet(
     say("loading the model", 0.0)
     module = load_video_unet(folder)
     spec = video_unet_spec(module, shape or ClipShape())
+    for made_by in recipes:
+        check_layers(made_by, layers_of({spec.component: module}))
     parts = _parts(module, spec, whole=whole)
     with replacing(Path(out), is_ours=_is_ours) as part:
         conversions = [
-            Conversion(each, piece, named, precise)
-            for each, precise in zip(chosen, precisions, strict=True)
+            Conversion(each, piece, named, made_by)
+            for each, made_by in zip(chosen, recipes, strict=True)
             for piece, named in parts
         ]
         say(f"converting {module.kind} for {', '.join(each.name for each in chosen)}", 0.02)
@@ -108,7 +119,8 @@ def build_video_unet(
         say("verifying", 0.85)
         rows = _verify(module, spec, parts, artifacts, part, floors or Floors())
         clips = tuple(
-            ClipRow(each.name, p, "not run", reason=NO_CLIP) for each, p in zip(chosen, precisions, strict=True)
+            ClipRow(each.name, made_by.name, "not run", reason=NO_CLIP)
+            for each, made_by in zip(chosen, recipes, strict=True)
         )
         built = tuple(built_component(artifact, part) for artifact in artifacts)
         verified = VerifyReport(str(out), rows, clips)
@@ -171,11 +183,11 @@ def _verify(
                 made = made if isinstance(made, tuple) else (made,)
                 values |= dict(zip((entry.name for entry in named.outputs), made, strict=True))
         cases.append({name: value.numpy() for name, value in values.items()})
-    return tuple(_row(artifact, folder, cases, floors.snr.get(artifact.precision)) for artifact in artifacts)
+    return tuple(_row(artifact, folder, cases, floors.snr.get(artifact.recipe)) for artifact in artifacts)
 
 
 def _row(artifact: Artifact, folder: Path, cases: Sequence[dict[str, Any]], floor: float | None) -> ComponentRow:
-    name, recipe = artifact.target, artifact.precision
+    name, recipe = artifact.target, artifact.recipe
     reason = availability(name, backend=artifact.backend)
     if reason is not None:
         return ComponentRow(name, artifact.component, recipe, "not run", floor_db=floor, reason=reason)

@@ -1,1 +1,1 @@
-"""Structured pruning and quantisation recipes: none in this version, which converts in fp32 and fp16."""
+"""Smaller and faster students: recipes that say each layer's precision, calibration, the form that targets take."""

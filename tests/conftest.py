@@ -107,7 +107,7 @@ def torchscript_runtime():
         object.__setattr__(runtime, "modules", was[1])
 
 
-def trace_components(pipeline, *, targets, components, folder, precision, on_done, **_):
+def trace_components(pipeline, *, targets, components, folder, recipe, on_done, **_):
     """What a converter does, with `torch.jit.trace`."""
     from edge_stickers.models.components import component_modules, component_specs
 
@@ -123,7 +123,7 @@ def trace_components(pipeline, *, targets, components, folder, precision, on_don
                     component=name,
                     target=target,
                     backend="cpu",
-                    precision=precision or "fp32",
+                    recipe="fp32" if recipe is None else recipe.name,
                     files=(path,),
                     inputs=specs[name].inputs,
                     outputs=specs[name].outputs,

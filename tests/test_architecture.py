@@ -44,7 +44,7 @@ VENDORS = {
     "matplotlib",
 }
 """What an extra brings: imported inside the functions that use it, so that all else works without."""
-VENDOR_FILES: tuple[str, ...] = ()
+VENDOR_FILES = ("convert/targets/xnnpack.py",)
 """Files that are imported only where their vendor is known to be there, and so may import it on top."""
 MAX_LINES = 400
 

@@ -55,7 +55,7 @@ def test_a_fall_below_the_floor_is_told_and_still_written(torchscript_runtime, t
 
 
 def test_a_dry_run_writes_nothing(tiny_model, tmp_path):
-    report = build(tiny_model, ["executorch", "coreml"], tmp_path / "b", dry_run=True, precision="int8")
+    report = build(tiny_model, ["executorch", "coreml"], tmp_path / "b", dry_run=True, recipe="int8")
     assert [(row.target, row.component) for row in report.components][3:5] == [
         ("executorch", "decoder"), ("coreml", "text_encoder"),
     ]  # fmt: skip

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import TensorArgument
+from torch.fx import traceback
 
 from edge_stickers.convert.passes import attention, frames, normalisation, resampling, shapes, volumes
 from edge_stickers.convert.passes.graph import finish
@@ -84,6 +85,10 @@ class _Rewriter(fx.Interpreter):
     def __init__(self, module: fx.GraphModule, rewrites: Mapping[Any, Callable[..., Any]]) -> None:
         super().__init__(module)
         self.rewrites = rewrites
+
+    def run_node(self, n: fx.Node) -> Any:
+        with traceback.preserve_node_meta(), traceback.annotate(n.meta.get("custom", {})):  # whose layer it is
+            return super().run_node(n)
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self.rewrites.get(target, target)(*args, **kwargs)

@@ -11,6 +11,8 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import TensorArgument
 
 aten = torch.ops.aten
+_KEPT = ("stack_trace", "nn_module_stack", "custom")
+"""What an operator inherits from the one that it stands for."""
 
 
 def calls(program: ExportedProgram, *targets: Any) -> Iterator[fx.Node]:
@@ -40,7 +42,7 @@ def insert(before: fx.Node, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
     graph = before.graph
     with graph.inserting_before(before):
         node = graph.call_function(target, args, kwargs)
-    node.meta = {key: value for key, value in before.meta.items() if key in ("stack_trace", "nn_module_stack")}
+    node.meta = {key: value for key, value in before.meta.items() if key in _KEPT}
     with torch.no_grad():
         node.meta["val"] = target(*fx.node.map_arg(args, lambda argument: argument.meta["val"]), **kwargs)
     return node

@@ -45,7 +45,9 @@ def _cut(node: fx.Node) -> None:
     x, weight, *bias = node.args
     for user in users:
         parts = [insert(user, aten.slice.Tensor, each, 0, *user.args[2:]) for each in (weight, *bias) if each]
-        replace(user, insert(user, aten.linear.default, x, *parts))
+        layer = insert(user, aten.linear.default, x, *parts)
+        layer.meta["custom"] = dict(node.meta.get("custom", {}))
+        replace(user, layer)
 
 
 def _scale(node: fx.Node) -> None:
@@ -63,6 +65,8 @@ def _scale(node: fx.Node) -> None:
     x, weight, *others = source.args
     scaled = [insert(source, aten.mul.Tensor, each, factor) for each in (weight, *others[:1]) if each]
     layer = insert(source, source.target, x, *scaled, *others[len(scaled) - 1 :])
+    custom = source.meta.get("custom", {})
+    layer.meta["custom"] = {**custom, "factor": custom.get("factor", 1.0) * factor}  # of the range that was calibrated
     source.replace_all_uses_with(layer)
     replace(node, cast("fx.Node", node.args[0]))
     erase(source)

@@ -17,8 +17,9 @@ from torch.export import ExportedProgram
 from edge_stickers.convert.legality import operator_name
 from edge_stickers.convert.passes import prepare, prepare_native, prepare_one_image
 from edge_stickers.convert.picture import draw_delegates
-from edge_stickers.convert.targets.base import Extra, Precision
+from edge_stickers.convert.targets.base import Extra
 from edge_stickers.errors import ConversionError, InputError
+from edge_stickers.quantize.recipe import FloatPrecision, Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Backend:
     """The first one is the default."""
     passes: Callable[[ExportedProgram], ExportedProgram]
     """Puts a program into the form that it takes whole."""
-    partitioner: Callable[[Precision], Any]
+    partitioner: Callable[[FloatPrecision], Any]
     """Makes the partitioner; imports its library."""
     settled: bool = False
     """Whether `passes` leave nothing but operators that the backend takes or that ExecuTorch takes apart everywhere."""
@@ -56,7 +57,7 @@ def lower_program(
     program: ExportedProgram,
     name: str,
     backend: Backend,
-    precision: Precision,
+    precision: FloatPrecision,
     *,
     extras: Collection[Extra] = (),
 ) -> Lowered:
@@ -66,7 +67,7 @@ def lower_program(
         program: in the form that `backend.passes` gives it.
         name: of the component, for messages.
         backend: what it is lowered to.
-        precision: one of the backend's.
+        precision: of what is not quantised; one of the backend's.
         extras: what to make beside it.
 
     Raises:
@@ -96,7 +97,7 @@ def lower_program(
     )
 
 
-def _delegate(program: ExportedProgram, backend: Backend, precision: Precision, *, record: bool) -> Any:
+def _delegate(program: ExportedProgram, backend: Backend, precision: FloatPrecision, *, record: bool) -> Any:
     """The program with the backend's pieces in it, as an edge program manager."""
     from executorch.exir import EdgeCompileConfig, to_edge, to_edge_transform_and_lower
 
@@ -115,13 +116,13 @@ def _delegate(program: ExportedProgram, backend: Backend, precision: Precision, 
     )
 
 
-def _xnnpack(precision: Precision) -> Any:
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+def _xnnpack(precision: FloatPrecision) -> Any:
+    from edge_stickers.convert.targets.xnnpack import WholePartitioner
 
-    return XnnpackPartitioner()
+    return WholePartitioner()
 
 
-def _coreml(precision: Precision) -> Any:
+def _coreml(precision: FloatPrecision) -> Any:
     import coremltools
     from executorch.backends.apple.coreml.compiler.coreml_preprocess import CoreMLBackend
     from executorch.backends.apple.coreml.partition.coreml_partitioner import CoreMLPartitioner
@@ -134,7 +135,7 @@ def _coreml(precision: Precision) -> Any:
     )
 
 
-def _vulkan(precision: Precision) -> Any:
+def _vulkan(precision: FloatPrecision) -> Any:
     from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
     return VulkanPartitioner({"force_fp16": precision == "fp16"})
@@ -144,7 +145,7 @@ BACKENDS = MappingProxyType(
     {
         each.name: each
         for each in (
-            Backend("xnnpack", ("fp32",), prepare, _xnnpack, settled=True),
+            Backend("xnnpack", ("fp32", "w8a8", "w8a8-dynamic"), prepare, _xnnpack, settled=True),
             Backend("coreml", ("fp16", "fp32"), prepare_native, _coreml),
             Backend("vulkan", ("fp16", "fp32"), prepare_one_image, _vulkan),
         )

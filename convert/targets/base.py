@@ -12,9 +12,9 @@ from typing import Any, Literal, Protocol
 from torch import nn
 
 from edge_stickers.errors import InputError, MissingDependencyError
+from edge_stickers.quantize.recipe import RECIPES, Precision, Recipe, find_recipe
 from edge_stickers.spec import Component, ComponentSpec, TensorSpec
 
-Precision = Literal["fp32", "fp16"]
 Extra = Literal["etrecord", "picture"]
 """What can lie beside a program of ExecuTorch: its record for ExecuTorch's Inspector, its graph by delegate (SVG)."""
 
@@ -28,8 +28,8 @@ class Artifact:
     """Key of `edge_stickers.convert.targets.TARGETS`."""
     backend: str
     """What runs it: `xnnpack`, `coreml`, `vulkan` or `onnxruntime`."""
-    precision: str
-    """Of weights and arithmetic."""
+    recipe: str
+    """By name: the precision, where that is one for all layers."""
     entry: Path
     """What a runtime opens, relative to the bundle's folder: a file, or the folder of an `.mlpackage`."""
     files: tuple[Path, ...]
@@ -72,15 +72,15 @@ class Target(Protocol):
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
-        """The first one is the default."""
+        """Of layers; the first one is the default for all."""
 
-    def lower(self, module: nn.Module, spec: ComponentSpec, *, precision: Precision, folder: Path) -> Artifact:
+    def lower(self, module: nn.Module, spec: ComponentSpec, *, recipe: Recipe, folder: Path) -> Artifact:
         """Converts one component.
 
         Args:
             module: in evaluation mode.
             spec: its inputs and outputs.
-            precision: one of `precisions`.
+            recipe: of `precisions` alone; calibrated, where its activations are static.
             folder: of the bundle; the files go below `folder / name`.
 
         Returns:
@@ -92,18 +92,23 @@ class Target(Protocol):
         ...
 
 
-def choose_precision(target: Target, precision: str | None) -> Precision:
-    """The precision asked for, or the target's default.
+def choose_recipe(target: Target, recipe: str | Path | Recipe | None) -> Recipe:
+    """The recipe asked for, or the target's default.
 
     Raises:
-        InputError: the target does not have it; the message lists what it has.
+        InputError: there is no such recipe, or the target lacks a precision of it; the message lists what it has.
     """
-    if precision is None:
-        return target.precisions[0]
-    for known in target.precisions:
-        if precision == known:
-            return known
-    raise InputError(f"{target.name} has no precision {precision!r}; it has {', '.join(target.precisions)}")
+    if recipe is None:
+        return RECIPES[target.precisions[0]]
+    found = find_recipe(recipe)
+    for precision in found.precisions:
+        if precision not in target.precisions:
+            backend = "" if target.backend in (target.name, "onnxruntime") else f" on {target.backend}"
+            raise InputError(
+                f"{target.name}{backend} has no precision {precision!r}, which recipe {found.name} asks for; it has "
+                f"{', '.join(target.precisions)}"
+            )
+    return found
 
 
 def require_libraries(target: Target) -> None:
@@ -123,7 +128,7 @@ def artifact(
     target: Target,
     spec: ComponentSpec,
     *,
-    precision: Precision,
+    recipe: Recipe,
     entry: Path,
     folder: Path,
     started: float,
@@ -135,7 +140,7 @@ def artifact(
     Args:
         target: what it was lowered to.
         spec: its inputs and outputs, where the target has no others.
-        precision: of weights and arithmetic.
+        recipe: that it was made by.
         entry: the file or folder that a runtime opens.
         folder: of the bundle.
         started: `time.perf_counter()` before the lowering.
@@ -149,7 +154,7 @@ def artifact(
         component=spec.component,
         target=target.name,
         backend=target.backend,
-        precision=precision,
+        recipe=recipe.name,
         entry=entry.relative_to(folder),
         files=tuple(path.relative_to(folder) for path in inside),
         bytes=sum(path.stat().st_size for path in inside),

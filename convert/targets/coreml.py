@@ -18,8 +18,9 @@ from torch import nn
 from edge_stickers.convert.export import export_component
 from edge_stickers.convert.passes import prepare_native
 from edge_stickers.convert.passes.decompose import name_inputs
-from edge_stickers.convert.targets.base import Artifact, Precision, artifact, require_libraries
+from edge_stickers.convert.targets.base import Artifact, artifact, require_libraries
 from edge_stickers.errors import ConversionError
+from edge_stickers.quantize.recipe import FloatPrecision, Precision, Recipe
 from edge_stickers.spec import Component, ComponentSpec, TensorSpec
 
 PACKAGES: dict[Component, str] = {
@@ -43,11 +44,11 @@ class CoreMLTarget:
     backend: str = "coreml"
     precisions: tuple[Precision, ...] = ("fp16", "fp32")
 
-    def lower(self, module: nn.Module, spec: ComponentSpec, *, precision: Precision, folder: Path) -> Artifact:
+    def lower(self, module: nn.Module, spec: ComponentSpec, *, recipe: Recipe, folder: Path) -> Artifact:
         """See `Target.lower`. The artifact has not been run: that takes an Apple device."""
         require_libraries(self)
         start = time.perf_counter()
-        model = _convert(module, spec, precision)
+        model = _convert(module, spec, recipe.otherwise)
         package = folder / self.name / f"{PACKAGES[spec.component]}.mlpackage"
         package.parent.mkdir(exist_ok=True)
         if package.exists():
@@ -58,7 +59,7 @@ class CoreMLTarget:
         return artifact(
             self,
             spec,
-            precision=precision,
+            recipe=recipe,
             entry=package,
             folder=folder,
             started=start,
@@ -86,7 +87,7 @@ def read_package(package: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpe
     return _tensors(description.input), _tensors(description.output), dict(sorted(operators.items()))
 
 
-def _convert(module: nn.Module, spec: ComponentSpec, precision: Precision) -> Any:
+def _convert(module: nn.Module, spec: ComponentSpec, precision: FloatPrecision) -> Any:
     import coremltools
 
     # coremltools folds arithmetic into the weights that it is handed, in place: it gets its own.

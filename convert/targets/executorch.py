@@ -10,7 +10,9 @@ from torch import nn
 
 from edge_stickers.convert.export import export_component
 from edge_stickers.convert.targets.backends import backend, lower_program
-from edge_stickers.convert.targets.base import Artifact, Extra, Precision, artifact, require_libraries
+from edge_stickers.convert.targets.base import Artifact, Extra, artifact, require_libraries
+from edge_stickers.quantize.pt2e import quantize_program
+from edge_stickers.quantize.recipe import Precision, Recipe
 from edge_stickers.spec import ComponentSpec
 
 
@@ -31,13 +33,13 @@ class ExecuTorchTarget:
         """The backend's own."""
         return backend(self.backend).precisions
 
-    def lower(self, module: nn.Module, spec: ComponentSpec, *, precision: Precision, folder: Path) -> Artifact:
+    def lower(self, module: nn.Module, spec: ComponentSpec, *, recipe: Recipe, folder: Path) -> Artifact:
         """See `Target.lower`."""
         require_libraries(self)
         start, chosen = time.perf_counter(), backend(self.backend)
-        program = chosen.passes(export_component(module, spec))
-        lowered = lower_program(program, spec.component, chosen, precision, extras=self.extras)
-        entry = folder / self.name / f"{spec.component}_{self.backend}_{precision}.pte"
+        program = quantize_program(chosen.passes(export_component(module, spec)), recipe, spec.component)
+        lowered = lower_program(program, spec.component, chosen, recipe.otherwise, extras=self.extras)
+        entry = folder / self.name / f"{spec.component}_{self.backend}_{recipe.name}.pte"
         entry.parent.mkdir(exist_ok=True)
         entry.write_bytes(lowered.data)
         beside = []
@@ -50,7 +52,7 @@ class ExecuTorchTarget:
         return artifact(
             self,
             spec,
-            precision=precision,
+            recipe=recipe,
             entry=entry,
             beside=beside,
             folder=folder,

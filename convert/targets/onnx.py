@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from edge_stickers.convert.export import export_component
-from edge_stickers.convert.targets.base import Artifact, Precision, artifact, require_libraries
+from edge_stickers.convert.targets.base import Artifact, artifact, require_libraries
 from edge_stickers.errors import ConversionError
+from edge_stickers.quantize.recipe import Precision, Recipe
 from edge_stickers.spec import ComponentSpec
 
 OPSET = 18
@@ -29,14 +30,14 @@ class OnnxTarget:
     backend: str = "onnxruntime"
     precisions: tuple[Precision, ...] = ("fp32",)
 
-    def lower(self, module: nn.Module, spec: ComponentSpec, *, precision: Precision, folder: Path) -> Artifact:
+    def lower(self, module: nn.Module, spec: ComponentSpec, *, recipe: Recipe, folder: Path) -> Artifact:
         """See `Target.lower`."""
         require_libraries(self)
         start = time.perf_counter()
         entry = folder / self.name / spec.component / "model.onnx"
         entry.parent.mkdir(parents=True, exist_ok=True)
         operators = _export(module, spec, entry)
-        return artifact(self, spec, precision=precision, entry=entry, folder=folder, started=start, operators=operators)
+        return artifact(self, spec, recipe=recipe, entry=entry, folder=folder, started=start, operators=operators)
 
 
 def _export(module: nn.Module, spec: ComponentSpec, entry: Path) -> dict[str, int]:

@@ -58,9 +58,7 @@ def command(
 
     cache = ConversionCache() if use_cache else None
     with progress_bar("building", total=1.0) as update:
-        report = build(
-            model, targets, output, precision=recipe, cache=cache, jobs=jobs, progress=update, dry_run=dry_run
-        )
+        report = build(model, targets, output, recipe=recipe, cache=cache, jobs=jobs, progress=update, dry_run=dry_run)
     finish(context, report, as_json=as_json)
 
 

@@ -10,6 +10,7 @@ import click
 from edge_stickers.cli.build import finish
 from edge_stickers.cli.options import (
     BACKENDS,
+    PRECISIONS,
     TARGETS,
     json_option,
     latent_options,
@@ -24,6 +25,7 @@ Examples:
   edge-stickers convert --model my-model --target executorch --precision fp32 -o my-bundle
   edge-stickers convert --model my-model --target coreml --precision fp16 -o my-bundle
   edge-stickers convert --model my-model --target onnx --precision fp32 --components unet,decoder -o parts
+  edge-stickers convert --model my-model --target executorch --recipe int8-dynamic -o my-bundle
   edge-stickers convert --model animatediff/unet --target executorch --precision fp32 --size 32 -o my-unet
 """
 
@@ -31,7 +33,7 @@ Examples:
 @click.command("convert", epilog=EXAMPLES)
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="Model folder.")
 @click.option("--target", required=True, type=click.Choice(TARGETS), help="What to convert for.")
-@click.option("--precision", type=click.Choice(("fp32", "fp16")), help="Of weights and activations.")
+@click.option("--precision", type=click.Choice(PRECISIONS), help="The recipe of that name.")
 @click.option("--recipe", help="Name or file of a recipe, instead of --precision.")
 @click.option("--backend", type=click.Choice(BACKENDS), help="Of ExecuTorch. [default: xnnpack]")
 @click.option("--etrecord", is_flag=True, help="Keep an ETRecord beside each program, for ExecuTorch's Inspector.")
@@ -75,7 +77,7 @@ def command(
 
     shape = latent_shape(frames=frames, size=size, tokens=tokens)
     options: dict[str, Any] = {
-        "precision": precision or recipe,
+        "recipe": precision or recipe,
         "backend": backend,
         "extras": [name for name, wanted in (("etrecord", etrecord), ("picture", picture)) if wanted],
         "cache": ConversionCache() if use_cache else None,

@@ -22,6 +22,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "animate": "edge_stickers.cli.animate",
         "build": "edge_stickers.cli.build",
         "convert": "edge_stickers.cli.convert",
+        "quantize": "edge_stickers.cli.quantize",
         "verify": "edge_stickers.cli.verify",
         "inspect": "edge_stickers.cli.inspect",
         "evaluate": "edge_stickers.cli.evaluate",

@@ -17,6 +17,8 @@ TARGETS = ("executorch", "coreml", "onnx")
 """What a bundle can be built for."""
 BACKENDS = ("xnnpack", "coreml", "vulkan")
 """What an ExecuTorch program can be lowered to."""
+PRECISIONS = ("fp32", "fp16", "int8")
+"""Recipes that are a precision."""
 RUNTIMES = ("auto", "torch", "executorch", "onnx", "coreml")
 """What can run a model or a bundle."""
 SPLITS = ("train", "validation", "test", "all")

@@ -14,6 +14,7 @@ from edge_stickers.convert import convert
 from edge_stickers.convert.cache import ConversionCache, conversion_key
 from edge_stickers.convert.targets import TARGETS
 from edge_stickers.models.components import component_modules, component_specs
+from edge_stickers.quantize.recipe import RECIPES
 
 PART = "image_encoder"
 
@@ -88,17 +89,17 @@ def test_the_oldest_entries_go_first(tmp_path):
 
 def test_the_key_follows_all_that_matters(tiny_pipeline):
     module, spec = component_modules(tiny_pipeline)["unet"], component_specs(tiny_pipeline)["unet"]
-    key = conversion_key(TARGETS["onnx"], module, spec, "fp32")
-    assert key == conversion_key(TARGETS["onnx"], copy.deepcopy(module), spec, "fp32")
+    key = conversion_key(TARGETS["onnx"], module, spec, RECIPES["fp32"])
+    assert key == conversion_key(TARGETS["onnx"], copy.deepcopy(module), spec, RECIPES["fp32"])
     others = [
-        conversion_key(TARGETS["coreml"], module, spec, "fp32"),
-        conversion_key(TARGETS["coreml"], module, spec, "fp16"),
-        conversion_key(TARGETS["onnx"], module, replace(spec, inputs=spec.inputs[1:]), "fp32"),
+        conversion_key(TARGETS["coreml"], module, spec, RECIPES["fp32"]),
+        conversion_key(TARGETS["coreml"], module, spec, RECIPES["fp16"]),
+        conversion_key(TARGETS["onnx"], module, replace(spec, inputs=spec.inputs[1:]), RECIPES["fp32"]),
     ]
     for change in (_weight, _buffer, _attribute):
         changed = copy.deepcopy(module)
         change(changed)
-        others.append(conversion_key(TARGETS["onnx"], changed, spec, "fp32"))
+        others.append(conversion_key(TARGETS["onnx"], changed, spec, RECIPES["fp32"]))
     assert len({key, *others}) == 7
 
 
@@ -109,7 +110,7 @@ def test_the_key_does_not_follow_where_a_model_lies(tiny_pipeline):
     assert places
     for part in places:
         part.name_or_path = "/elsewhere"
-    first, second = (conversion_key(TARGETS["onnx"], each, spec, "fp32") for each in (module, moved))
+    first, second = (conversion_key(TARGETS["onnx"], each, spec, RECIPES["fp32"]) for each in (module, moved))
     assert first == second
 
 

@@ -14,6 +14,7 @@ from edge_stickers.convert.jobs import Conversion, convert_all, jobs_for
 from edge_stickers.convert.targets import target
 from edge_stickers.errors import ConversionError
 from edge_stickers.models.components import component_modules, component_specs
+from edge_stickers.quantize.recipe import RECIPES
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def conversions(tiny_pipeline):
     """The autoencoder's two halves for two targets."""
     modules, specs = component_modules(tiny_pipeline), component_specs(tiny_pipeline)
     return [
-        Conversion(target(name), modules[part], specs[part], "fp32")
+        Conversion(target(name), modules[part], specs[part], RECIPES["fp32"])
         for name in ("coreml", "executorch")
         for part in ("image_encoder", "decoder")
     ]
@@ -54,7 +55,7 @@ def test_a_process_that_dies_is_an_error(conversions, tmp_path):
 
         name = "deadly"
 
-        def lower(self, module, spec, *, precision, folder):
+        def lower(self, module, spec, *, recipe, folder):
             os.kill(os.getpid(), signal.SIGKILL)
 
     with pytest.raises(ConversionError, match="memory"):

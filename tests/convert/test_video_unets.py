@@ -69,7 +69,7 @@ def test_a_folder_becomes_a_verified_program_and_a_report(tmp_path):
     assert written["class"] == "UNet3DConditionModel"
     for program in written["programs"]:
         assert (tmp_path / "out" / program["entry"]).stat().st_size == program["files"][0]["bytes"]
-    again = build_video_unet(tmp_path / "unet", ["coreml"], tmp_path / "out", precision="fp32", shape=shape, whole=True)
+    again = build_video_unet(tmp_path / "unet", ["coreml"], tmp_path / "out", recipe="fp32", shape=shape, whole=True)
     assert again.passed and [built.component for built in again.components] == ["unet"]
     assert not (tmp_path / "out" / "executorch").exists()
 
@@ -78,7 +78,7 @@ def test_a_folder_becomes_a_verified_program_and_a_report(tmp_path):
 def test_core_ml_takes_it_and_gives_the_same_numbers(tmp_path):
     video_unet("UNetMotionModel", widths=(16,)).save_pretrained(tmp_path / "unet")
     report = build_video_unet(
-        tmp_path / "unet", ["coreml"], tmp_path / "out", precision="fp32", shape=ClipShape(frames=2, tokens=3)
+        tmp_path / "unet", ["coreml"], tmp_path / "out", recipe="fp32", shape=ClipShape(frames=2, tokens=3)
     )
     assert len(report.verified.components) == 2
     for row in report.verified.components:

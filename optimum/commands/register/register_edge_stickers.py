@@ -24,7 +24,7 @@ class EdgeStickersExportCommand(BaseOptimumCLICommand):
         """Adds the options, named as optimum's other exporters name theirs."""
         parser.add_argument("-m", "--model", required=True, help="Model folder on disk.")
         parser.add_argument("--target", required=True, help="What to convert for: executorch, coreml or onnx.")
-        parser.add_argument("--precision", default=None, help="Of weights and activations: fp32 or fp16.")
+        parser.add_argument("--precision", default=None, help="The recipe of that name: fp32, fp16 or int8.")
         parser.add_argument("--recipe", default=None, help="Name or file of a recipe, instead of --precision.")
         parser.add_argument("--backend", default=None, help="Of ExecuTorch: xnnpack, coreml or vulkan.")
         parser.add_argument("--components", default=None, help="Only these, with commas between.")

@@ -18,7 +18,7 @@ FLOORS_DB = {"fp32": 100.0, "fp16": 40.0}
 @pytest.mark.parametrize("precision", FLOORS_DB)
 def test_a_package_is_the_module(ct, tiny_pipeline, tmp_path, precision):
     modules, specs = component_modules(tiny_pipeline), component_specs(tiny_pipeline)
-    for artifact in convert(tiny_pipeline, targets=["coreml"], folder=tmp_path, precision=precision):
+    for artifact in convert(tiny_pipeline, targets=["coreml"], folder=tmp_path, recipe=precision):
         spec = specs[artifact.component]
         example = spec.example(seed=5)
         with torch.no_grad():

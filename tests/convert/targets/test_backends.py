@@ -15,6 +15,7 @@ from edge_stickers.convert.targets import TARGETS
 from edge_stickers.convert.targets.backends import BACKENDS, backend
 from edge_stickers.errors import InputError
 from edge_stickers.models.components import component_modules, component_specs
+from edge_stickers.quantize.recipe import RECIPES
 from edge_stickers.runtimes.base import availability
 
 PARTS = ("image_encoder", "decoder", "unet")
@@ -49,7 +50,7 @@ def test_one_image_leaves_no_convolution_of_a_batch(component):
 def test_devices_backends_take_a_component_whole(tiny_pipeline, tmp_path, name):
     target = replace(TARGETS["executorch"], backend=name)
     module, spec = component_modules(tiny_pipeline)["decoder"], component_specs(tiny_pipeline)["decoder"]
-    artifact = target.lower(module, spec, precision="fp16", folder=tmp_path)
+    artifact = target.lower(module, spec, recipe=RECIPES["fp16"], folder=tmp_path)
     assert artifact.entry.as_posix() == f"executorch/decoder_{name}_fp16.pte"
     assert (artifact.delegate_calls, artifact.undelegated) == (1, {})
     assert "needs" in availability("executorch", backend=name)
@@ -59,7 +60,7 @@ def lower_with(extra, pipeline, part, folder):
     """A part for XNNPACK, with something beside it."""
     target = replace(TARGETS["executorch"], extras=(extra,))
     return target.lower(
-        component_modules(pipeline)[part], component_specs(pipeline)[part], precision="fp32", folder=folder
+        component_modules(pipeline)[part], component_specs(pipeline)[part], recipe=RECIPES["fp32"], folder=folder
     )
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from edge_stickers.convert.coreml_executor import diagnose, load_program
 from edge_stickers.convert.targets import TARGETS
+from edge_stickers.quantize.recipe import RECIPES
 from edge_stickers.spec import ComponentSpec, TensorSpec
 
 
@@ -36,7 +37,7 @@ def in_float16(module, shape, folder, sample):
     spec = ComponentSpec(
         "unet", (TensorSpec("sample", shape),), (TensorSpec("noise_pred", tuple(module(sample).shape)),)
     )
-    artifact = TARGETS["coreml"].lower(module.eval(), spec, precision="fp16", folder=folder)
+    artifact = TARGETS["coreml"].lower(module.eval(), spec, recipe=RECIPES["fp16"], folder=folder)
     wanted = {"noise_pred": module(sample).detach().numpy()}
     return diagnose(load_program(folder / artifact.entry), {"sample": sample.numpy().astype(np.float32)}, wanted)
 

@@ -1,0 +1,131 @@
+"""Ranges of activations: each layer watched while the student makes whole clips of real stickers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import edge_stickers
+from edge_stickers.config import STEP_COUNTS, STILL_MARGIN
+from edge_stickers.data.captions import caption
+from edge_stickers.data.families import FAMILIES
+from edge_stickers.data.stickers import Sticker, list_stickers
+from edge_stickers.errors import InputError
+from edge_stickers.evaluation.draws import draw_motion
+from edge_stickers.media import load_still
+from edge_stickers.models.components import component_modules, component_specs
+from edge_stickers.models.pipeline import StickerPipeline
+from edge_stickers.models.tokens import tokenize
+from edge_stickers.quantize.layers import layers_of
+from edge_stickers.quantize.recipe import Range, Recipe
+from edge_stickers.sampling.noise import normal
+from edge_stickers.sampling.sampler import DEFAULT_STEPS, sample
+from edge_stickers.sampling.schedule import tables
+
+STICKERS = Path(edge_stickers.__file__).parent / "assets" / "calibration"
+"""Sixteen stickers of the training split; see the README there."""
+_MOST = 2**18
+"""Values of one call that a histogram is made of; an even share of them where there are more."""
+
+
+def calibrate(
+    pipeline: StickerPipeline,
+    recipe: Recipe,
+    *,
+    stickers: Path = STICKERS,
+    model_sha256: str = "",
+    on_clip: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Recipe:
+    """Finds the range of each layer that the recipe wants in 8 bits.
+
+    Every family of motion has its turn, each clip with another prompt, strength and noise, every step of it observed.
+
+    Args:
+        pipeline: the student, fp32.
+        recipe: its `calibration` says how many clips, and what counts as a range.
+        stickers: a folder of stills; those that the student is held against later should not be among them.
+        model_sha256: of the model folder, to be kept in the recipe.
+        on_clip: (clips done, clips in all).
+
+    Returns:
+        The recipe with its ranges.
+
+    Raises:
+        InputError: the folder holds no two stills.
+    """
+    found = list_stickers(stickers)
+    if len(found) < 2:
+        raise InputError(f"{stickers} holds {len(found)} stickers, a calibration takes two or more; choose another")
+    modules, clips = component_modules(pipeline), recipe.calibration.clips
+    chosen = {
+        name: layer
+        for name, (layer, operator) in layers_of(modules).items()
+        if recipe.precision(name, operator) == "w8a8"
+    }
+    with _watched(chosen, recipe) as ranges, torch.inference_mode():
+        for index in range(clips):
+            _make_clip(pipeline, modules, found[index % len(found)], index)
+            on_clip(index + 1, clips)
+    return recipe.model_copy(update={"ranges": ranges(), "model_sha256": model_sha256})
+
+
+def _make_clip(pipeline: StickerPipeline, modules: dict[Any, nn.Module], sticker: Sticker, index: int) -> None:
+    """One sampling run, from a sticker and a sentence to frames."""
+    rng = np.random.default_rng(index)
+    motion = draw_motion(list(FAMILIES)[index % len(FAMILIES)], rng)
+    specs = component_specs(pipeline)
+    size = specs["image_encoder"].inputs[0].shape[-1]
+    image = torch.from_numpy(load_still(sticker.path, size=size, margin=STILL_MARGIN))[None]
+    tokens = tokenize(pipeline.tokenizer.backend_tokenizer, caption(motion, sticker.name, rng))
+    context = modules["text_encoder"](*(torch.tensor([each]) for each in tokens))
+    still, strength = modules["image_encoder"](image), torch.tensor([motion.amplitude], dtype=torch.float32)
+
+    def predict(_: int, x: Tensor, timestep: float) -> Tensor:
+        predicted: Tensor = modules["unet"](x, torch.tensor([timestep]), context, still, strength)
+        return predicted
+
+    scheduler: Any = pipeline.scheduler
+    noise: Any = torch.from_numpy(normal(specs["unet"].inputs[0].shape, seed=index))
+    rows = tables(STEP_COUNTS, shift=float(scheduler.config.shift))[DEFAULT_STEPS]
+    modules["decoder"](sample(predict, noise, rows))
+
+
+@contextmanager
+def _watched(layers: dict[str, nn.Module], recipe: Recipe) -> Iterator[Callable[[], dict[str, Range]]]:
+    """Observes what goes into each layer and what comes out; gives a function that says the ranges so far."""
+    from torchao.quantization.pt2e import HistogramObserver, MinMaxObserver
+
+    kind: Any = HistogramObserver if recipe.calibration.clipping == "mse" else MinMaxObserver
+    watchers = {
+        name: tuple(
+            kind(dtype=torch.int8, qscheme=torch.per_tensor_affine, quant_min=-128, quant_max=127) for _ in range(2)
+        )
+        for name in layers
+    }
+
+    def watch(name: str) -> Callable[[nn.Module, Sequence[Tensor], Tensor], None]:
+        def look(_: nn.Module, inputs: Sequence[Tensor], output: Tensor) -> None:
+            for watcher, values in zip(watchers[name], (inputs[0], output), strict=True):
+                flat = values.detach().float().reshape(-1)
+                watcher(flat[:: max(1, flat.numel() // _MOST)] if kind is HistogramObserver else flat)
+
+        return look
+
+    hooks = [layer.register_forward_hook(watch(name)) for name, layer in layers.items()]
+    try:
+        yield lambda: {name: Range(input=_limits(into), output=_limits(out)) for name, (into, out) in watchers.items()}
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _limits(watcher: Any) -> tuple[float, float]:
+    """The range that the observer's scale and zero point stand for."""
+    scale, zero = (float(each) for each in watcher.calculate_qparams())
+    return (-128 - zero) * scale, (127 - zero) * scale

@@ -1,0 +1,155 @@
+"""A recipe: which layer gets which precision, and the ranges that its activations have."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge_stickers.errors import InputError
+
+Precision = Literal["fp32", "fp16", "w8a8", "w8a8-dynamic"]
+"""Of a layer: floating point, or int8 weights (symmetric, one scale an output channel) and int8 activations. These have
+one scale, found beforehand by calibration, or, dynamic, each call's own; what comes out is floating then."""
+INT8: tuple[Precision, ...] = ("w8a8", "w8a8-dynamic")
+FloatPrecision = Literal["fp32", "fp16"]
+MAX_BYTES = 4 * 2**20
+"""No recipe is larger; a file that is larger is not read."""
+
+
+class _Part(BaseModel):
+    """Nothing unknown, nothing converted, nothing infinite."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Rule(_Part):
+    """Layers, and their precision. Of a recipe's rules the first that fits a layer decides."""
+
+    layers: str = "*"
+    """Pattern of `component/module`, as in a shell: `unet/unet.down.*`."""
+    operators: str = "*"
+    """Pattern of the operator: `conv2d`, `conv_transpose2d`, `linear`."""
+    precision: Precision
+    because: Annotated[str, Field(max_length=500)] = ""
+    """Why, for reports."""
+
+
+class Range(_Part):
+    """What a layer's activations reach, the rare ones cut off."""
+
+    input: tuple[float, float]
+    output: tuple[float, float]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        for low, high in (self.input, self.output):
+            if low > high:
+                raise ValueError(f"a range from {low:g} to {high:g} is empty")
+        return self
+
+
+class Calibration(_Part):
+    """How ranges are found: whole sampling runs of real stickers, every step of each."""
+
+    clips: Annotated[int, Field(ge=2, le=1000)] = 16
+    clipping: Literal["mse", "minmax"] = "mse"
+    """Whether a range is what loses least when rounded to 8 bits, or all that was seen."""
+
+
+class Recipe(_Part):
+    """The precision of every layer, one for all targets; a target that lacks one refuses the recipe."""
+
+    schema_version: Literal[1] = 1
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+    rules: tuple[Rule, ...] = ()
+    otherwise: FloatPrecision = "fp32"
+    """Of all else: layers that no rule names, norms, attention, arithmetic."""
+    calibration: Calibration = Calibration()
+    ranges: dict[str, Range] = Field(default_factory=dict)
+    """By layer, where calibrated."""
+    model_sha256: str = ""
+    """Of the model folder that the ranges were found on."""
+
+    def precision(self, layer: str, operator: str) -> Precision:
+        """Of one layer.
+
+        Args:
+            layer: `component/module`, for instance `decoder/vae.decoder.conv_out`.
+            operator: `conv2d`, `conv_transpose2d` or `linear`.
+        """
+        for rule in self.rules:
+            if fnmatchcase(layer, rule.layers) and fnmatchcase(operator, rule.operators):
+                return rule.precision
+        return self.otherwise
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """All that occur, the floating one first."""
+        return tuple(dict.fromkeys((self.otherwise, *(rule.precision for rule in self.rules))))
+
+    @property
+    def wants_ranges(self) -> bool:
+        """Whether it has to be calibrated before it can be used."""
+        return "w8a8" in self.precisions and not self.ranges
+
+
+_KEPT = (
+    Rule(layers="unet/unet.embedding.*", precision="fp32", because="time embedding: a few rows, no time to be saved"),
+    Rule(layers="unet/unet.field.*", precision="fp32", because="motion field: a few rows, and all places follow it"),
+    Rule(layers="unet/*.modulation", precision="fp32", because="time and text as scales of all channels: a few rows"),
+    Rule(layers="unet/unet.read.*", precision="fp32", because="reads the still's latent itself: error goes to frames"),
+    Rule(layers="unet/unet.conv_*", precision="fp32", because="first and last convolution"),
+)
+_OUTLIERS = (
+    Rule(layers="text_encoder/*", precision="w8a8-dynamic", because="a few channels are far larger than all others"),
+    Rule(layers="unet/*.block.conv2", precision="w8a8-dynamic", because="modulation makes single channels large"),
+)
+
+
+def _all(precision: Precision) -> tuple[Rule, ...]:
+    """Every layer that has weights."""
+    return tuple(Rule(operators=operators, precision=precision) for operators in ("conv*", "linear"))
+
+
+RECIPES: MappingProxyType[str, Recipe] = MappingProxyType(
+    {
+        each.name: each
+        for each in (
+            Recipe(name="fp32"),
+            Recipe(name="fp16", otherwise="fp16"),
+            Recipe(name="int8", rules=(*_KEPT, *_OUTLIERS, *_all("w8a8"))),
+            Recipe(name="int8-dynamic", rules=(*_KEPT, *_all("w8a8-dynamic"))),
+        )
+    }
+)
+"""By name."""
+
+
+def find_recipe(name: str | Path | Recipe) -> Recipe:
+    """A recipe by its name or its file.
+
+    Args:
+        name: a key of `RECIPES`, or a file that `edge-stickers quantize` or a person wrote.
+
+    Raises:
+        InputError: there is no such recipe, or the file is none; the message says what is wrong with it.
+    """
+    if isinstance(name, Recipe):
+        return name
+    if str(name) in RECIPES:
+        return RECIPES[str(name)]
+    path = Path(name)
+    if not path.is_file():
+        raise InputError(f"no recipe named {str(name)!r} and no such file; known: {', '.join(RECIPES)}")
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path} has {path.stat().st_size:,} bytes, a recipe at most {MAX_BYTES:,}; is it one?")
+    try:
+        return Recipe.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(each) for each in first["loc"]) or "the whole"
+        raise InputError(f"{path} is no recipe: {where}: {first['msg']}; see `edge-stickers quantize --help`") from None
