@@ -78,9 +78,9 @@ def convert(
         require_libraries(each)
 
     modules, specs = component_modules(pipeline), component_specs(pipeline)
-    for each in recipes:
-        check_layers(each, layers_of(modules))
-    if any(each.wants_ranges for each in recipes):
+    for made_by in recipes:
+        check_layers(made_by, layers_of(modules))
+    if any(made_by.wants_ranges for made_by in recipes):
         from edge_stickers.quantize.calibration import calibrate
 
         recipes = [calibrate(pipeline, recipes[0])] * len(recipes)  # one was asked for, by name

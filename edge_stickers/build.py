@@ -223,7 +223,7 @@ def _calibrated(recipe: Recipe, pipeline: StickerPipeline, model: Path, say: Pro
     sha256 = folder_sha256(model)
     if recipe.ranges and recipe.model_sha256 not in ("", sha256):
         raise InputError(
-            f"recipe {recipe.name} has the ranges of another model ({recipe.model_sha256[:12]}, this is {sha256[:12]}): "
+            f"recipe {recipe.name} has the ranges of another model, {recipe.model_sha256[:12]}; this is {sha256[:12]}: "
             "run edge-stickers quantize on this one"
         )
     if not recipe.wants_ranges:

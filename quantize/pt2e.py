@@ -32,7 +32,7 @@ def quantize_program(program: ExportedProgram, recipe: Recipe, component: str) -
         component: that the program is of.
 
     Returns:
-        A program with the same inputs and outputs; the same one where no layer is in int8.
+        A program with the same inputs and outputs, named anew; the same one where no layer is in int8.
 
     Raises:
         ConversionError: a layer has no range.

@@ -38,6 +38,8 @@ def share_keys(module: fx.GraphModule) -> fx.GraphModule:
 
 def _share(node: fx.Node) -> None:
     query, key, value = node.args
+    if len(shape(query)) != 4:  # type: ignore[arg-type]
+        return
     frames, heads, queries, width = shape(query)  # type: ignore[arg-type]
     shared = [_repeated(each, frames) for each in (key, value)]
     if None in shared:

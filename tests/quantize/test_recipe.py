@@ -1,0 +1,100 @@
+"""Recipes: which rule decides, what a file may say, and what it may not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from edge_stickers.convert.targets import TARGETS
+from edge_stickers.convert.targets.base import choose_recipe
+from edge_stickers.errors import InputError
+from edge_stickers.quantize.layers import check_layers
+from edge_stickers.quantize.recipe import RECIPES, Range, Recipe, Rule, find_recipe
+
+
+def own(*rules, **fields):
+    return Recipe(name="mine", rules=tuple(Rule(**rule) for rule in rules), **fields)
+
+
+def test_the_first_rule_that_fits_decides_and_else_the_rest():
+    recipe = own(
+        {"layers": "unet/*.norm", "precision": "fp32"},
+        {"operators": "conv*", "precision": "w8a8"},
+        {"layers": "unet/*", "precision": "w8a8-dynamic"},
+        otherwise="fp16",
+    )
+    assert recipe.precision("unet/unet.a.norm", "conv2d") == "fp32"
+    assert recipe.precision("decoder/vae.a", "conv_transpose2d") == "w8a8"
+    assert recipe.precision("unet/unet.a", "linear") == "w8a8-dynamic"
+    assert recipe.precision("decoder/vae.a", "linear") == "fp16"
+    assert recipe.precisions == ("fp16", "fp32", "w8a8", "w8a8-dynamic")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_survives_its_file(name, tmp_path):
+    recipe = RECIPES[name].model_copy(update={"ranges": {"unet/a": Range(input=(-1.5, 2.0), output=(0.0, 0.0))}})
+    path = tmp_path / "recipe.json"
+    path.write_text(recipe.model_dump_json())
+    assert find_recipe(path) == recipe
+
+
+def test_only_static_ranges_have_to_be_found():
+    assert {name for name, recipe in RECIPES.items() if recipe.wants_ranges} == {"int8"}
+    found = RECIPES["int8"].model_copy(update={"ranges": {"unet/a": Range(input=(0.0, 1.0), output=(0.0, 1.0))}})
+    assert not found.wants_ranges
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rules": [{"precision": "int4"}]}, "rules.0.precision"),
+        ({"rules": [{"precision": "fp32", "module": "*"}]}, "rules.0.module"),
+        ({"calibration": {"clips": 1}}, "calibration.clips"),
+        ({"ranges": {"unet/a": {"input": [2, 1], "output": [0, 1]}}}, "from 2 to 1 is empty"),
+        ({"ranges": {"unet/a": {"input": [0], "output": [0, 1]}}}, "ranges.unet/a.input"),
+        ({"schema_version": 2}, "schema_version"),
+        ({"name": "../up"}, "name"),
+    ],
+)
+def test_a_file_that_is_wrong_says_where(change, message, tmp_path):
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps({"name": "mine"} | change))
+    with pytest.raises(InputError, match=message) as caught:
+        find_recipe(path)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.binary(max_size=200))
+def test_no_file_of_bytes_does_anything_but_be_refused(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("fuzz") / "recipe.json"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="is no recipe"):
+        find_recipe(path)
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(InputError, match=r"no recipe named 'int7'.*known: fp32, fp16, int8, int8-dynamic"):
+        find_recipe("int7")
+
+
+def test_a_precision_that_a_target_lacks_is_refused_by_name():
+    with pytest.raises(InputError, match=r"onnx has no precision 'w8a8-dynamic', which recipe int8-dynamic asks for"):
+        choose_recipe(TARGETS["onnx"], "int8-dynamic")
+    assert choose_recipe(TARGETS["executorch"], "int8") == RECIPES["int8"]
+    assert choose_recipe(TARGETS["coreml"], None).name == "fp16"
+
+
+def test_a_rule_that_fits_no_layer_names_some_that_resemble_it():
+    recipe = own({"layers": "unet/unet.conv_inn", "precision": "fp32"})
+    with pytest.raises(InputError, match=r"no layer fits 'unet/unet\.conv_inn'; .* such as unet/unet\.conv_in"):
+        check_layers(recipe, ["unet/unet.conv_in", "decoder/vae.a"])
+    check_layers(RECIPES["int8"], ["unet/a"])  # ours are for many models
+
+
+def test_a_rule_cannot_be_changed_under_a_program():
+    with pytest.raises(ValidationError):
+        RECIPES["int8"].rules[0].precision = "fp32"
