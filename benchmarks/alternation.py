@@ -24,6 +24,8 @@ class Contender:
     """Runs it once and returns the seconds that it took."""
     gflop: float
     """Operations of one run; 0 where not counted."""
+    precision: str = "fp32"
+    """Of its convolutions: which of the machine's rates it is held against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Row:
     """95 % bootstrap interval of `ratio`."""
     gflops: float
     share: float | None
-    """Of the machine's convolution rate; None where not counted."""
+    """Of the machine's rate of convolutions in its precision; None where not counted."""
 
 
 class Alternation:
@@ -70,11 +72,11 @@ class Alternation:
             self.seconds[contender.name].append(contender.run())
         self._turn += 1
 
-    def rows(self, rate: float | None) -> list[Row]:
+    def rows(self, rates: Mapping[str, float] | None) -> list[Row]:
         """A row a contender.
 
         Args:
-            rate: GFLOP a second of the machine; None where it is what was measured.
+            rates: GFLOP a second of the machine, by precision; None where they are what was measured.
         """
         base = np.array(self.seconds[self.contenders[0].name])
         rng = np.random.default_rng(0)
@@ -87,7 +89,7 @@ class Alternation:
             gflops = contender.gflop / median
             p10, p90 = (float(q) for q in np.quantile(seconds, (0.1, 0.9)))
             low, high = (float(q) for q in np.quantile(medians, (0.025, 0.975)))
-            share = gflops / rate if rate and contender.gflop else None
+            share = gflops / rates[contender.precision] if rates and contender.gflop else None
             rows.append(
                 Row(
                     contender.name,

@@ -35,7 +35,6 @@ def measure(width: int, *, size: int, frames: int) -> dict[str, float | int]:
     import torch
     from diffusers import UNetMotionModel
 
-    from edge_stickers.build_video_unet import PER_STEP
     from edge_stickers.convert.split import split_conditions
     from edge_stickers.convert.targets import target
     from edge_stickers.models.video_unets import ClipShape, VideoUNet, video_unet_spec
@@ -53,7 +52,7 @@ def measure(width: int, *, size: int, frames: int) -> dict[str, float | int]:
     parameters = sum(parameter.numel() for parameter in unet.parameters())
     start = time.perf_counter()
     spec = video_unet_spec(module, ClipShape(frames=frames, height=size, width=size))
-    parts = split_conditions(module, spec, [entry.name for entry in spec.inputs if entry.name not in PER_STEP])
+    parts = split_conditions(module, spec)
     with tempfile.TemporaryDirectory() as folder:
         made = [
             target("executorch").lower(part, named, recipe=RECIPES["fp32"], folder=Path(folder))

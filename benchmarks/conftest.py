@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -36,14 +36,28 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return Bundle.open(given)
 
 
+@pytest.fixture(scope="session")
+def int8_bundles(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+    """ExecuTorch bundles by recipe, of those that round to int8."""
+    from edge_stickers.build import build
+    from edge_stickers.convert.cache import ConversionCache
+
+    made = {}
+    for name in ("int8", "int8-dynamic"):
+        folder = tmp_path_factory.mktemp("bundle") / name
+        build(None, ["executorch"], folder, recipe=name, cache=ConversionCache())
+        made[name] = Bundle.open(folder)
+    return made
+
+
 @pytest.fixture
 def compare(request: pytest.FixtureRequest, benchmark) -> Iterator[object]:  # noqa: ANN001 - of a plugin
     """Times contenders in alternation and keeps the rows for the table."""
 
-    def run(title: str, alternation: Alternation, *, rate: float | None) -> list[Row]:
+    def run(title: str, alternation: Alternation, *, rates: Mapping[str, float] | None) -> list[Row]:
         alternation.warm_up()
         benchmark.pedantic(alternation.round, rounds=request.config.getoption("--rounds"))
-        rows = alternation.rows(rate)
+        rows = alternation.rows(rates)
         request.config.stash[TABLES][title] = rows
         for row in rows:
             benchmark.extra_info[row.name] = {"median_ms": row.median_ms, "ratio": row.ratio, "share": row.share}

@@ -52,7 +52,7 @@ def test_drawing_and_learning(compare: Callable[..., object], tmp_path: Path) ->
     compare(
         f"{CLIPS} clips on {DEVICE.type}",
         Alternation([Contender(n, _timed(run), 0.0) for n, run in contenders]),
-        rate=None,
+        rates=None,
     )
 
 

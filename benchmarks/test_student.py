@@ -30,7 +30,7 @@ from edge_stickers.media import load_still
 from edge_stickers.models.components import component_modules, component_specs
 from edge_stickers.models.pipeline import load_pipeline
 from edge_stickers.models.tokens import tokenize
-from edge_stickers.quantize.recipe import RECIPES
+from edge_stickers.quantize.recipe import RECIPES, Range, Recipe, Rule
 from edge_stickers.runtimes.base import Engine, runtime
 from edge_stickers.runtimes.clip import ClipInputs, Hooks, run_clip
 from edge_stickers.runtimes.opening import open_bundle
@@ -39,11 +39,12 @@ from edge_stickers.spec import ComponentSpec, TensorSpec
 
 EAGER = "PyTorch eager fp32"
 RUNTIMES = {"executorch": "ExecuTorch XNNPACK fp32", "onnx": "ONNX Runtime fp32"}
+INT8 = "ExecuTorch XNNPACK"
 STEPS = 4
 
 
 @pytest.fixture(scope="module")
-def engines(bundle: Bundle) -> Mapping[str, Engine]:
+def engines(bundle: Bundle, int8_bundles: Mapping[str, Bundle]) -> Mapping[str, Engine]:
     folder = default_student()
     specs = component_specs(load_pipeline(folder))
     worker = Worker(EAGER, "benchmarks.eager:open_program")
@@ -53,6 +54,7 @@ def engines(bundle: Bundle) -> Mapping[str, Engine]:
     }
     opened = {EAGER: Engine("torch", sessions, worker.close)}
     opened |= {title: open_bundle(bundle, name) for name, title in RUNTIMES.items()}
+    opened |= {f"{INT8} {name}": open_bundle(each, "executorch") for name, each in int8_bundles.items()}
     yield opened
     for engine in opened.values():
         engine.close()
@@ -71,14 +73,16 @@ def gflop() -> Mapping[str, float]:
 
 
 @pytest.fixture(scope="module")
-def rate(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> float:
-    """GFLOP a second that ExecuTorch reaches on plain convolutions; measured first, shown in the table."""
+def rates(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, float]:
+    """GFLOP a second that ExecuTorch reaches on plain convolutions, by precision; measured first, in the table."""
     alternation = _stack(tmp_path_factory.mktemp("stack"))
     alternation.warm_up()
     for _ in range(request.config.getoption("--rounds")):
         alternation.round()
-    request.config.stash[TABLES]["8 convolutions, the machine's rate"] = alternation.rows(None)
-    return next(row.gflops for row in alternation.rows(None) if row.name == RUNTIMES["executorch"])
+    rows = alternation.rows(None)
+    request.config.stash[TABLES]["8 convolutions, the machine's rate"] = rows
+    names = {RUNTIMES["executorch"]: "fp32", f"{INT8} int8": "int8"}
+    return {names[row.name]: row.gflops for row in rows if row.name in names}
 
 
 @pytest.mark.parametrize("component", ["unet", "text_encoder", "image_encoder", "decoder"])
@@ -87,7 +91,7 @@ def test_component(
     compare: Callable[..., object],
     engines: Mapping[str, Engine],
     gflop: Mapping[str, float],
-    rate: float,
+    rates: Mapping[str, float],
     golden_inputs: dict[str, dict[str, np.ndarray]],
 ) -> None:
     def contender(title: str, engine: Engine) -> Contender:
@@ -98,17 +102,17 @@ def test_component(
             engine.run(component, golden_inputs[component])
             return session.worker.seconds
 
-        return Contender(title, run, gflop[component])
+        return Contender(title, run, gflop[component], _precision(title))
 
     title = {"unet": "one step"}.get(component, component)
-    compare(title, Alternation([contender(*item) for item in engines.items()]), rate=rate)
+    compare(title, Alternation([contender(*item) for item in engines.items()]), rates=rates)
 
 
 def test_clip(
     compare: Callable[..., object],
     engines: Mapping[str, Engine],
     gflop: Mapping[str, float],
-    rate: float,
+    rates: Mapping[str, float],
     clip_inputs: ClipInputs,
 ) -> None:
     operations = sum(count * (STEPS if name == "unet" else 1) for name, count in gflop.items())
@@ -119,9 +123,9 @@ def test_clip(
             run_clip(engine, clip_inputs)
             return time.perf_counter() - start
 
-        return Contender(title, run, operations)
+        return Contender(title, run, operations, _precision(title))
 
-    compare(f"whole clip, {STEPS} steps", Alternation([contender(*item) for item in engines.items()]), rate=rate)
+    compare(f"whole clip, {STEPS} steps", Alternation([contender(*item) for item in engines.items()]), rates=rates)
 
 
 @pytest.fixture(scope="module")
@@ -153,18 +157,26 @@ def golden_inputs(engines: Mapping[str, Engine], clip_inputs: ClipInputs) -> dic
     return seen
 
 
+def _precision(title: str) -> str:
+    return "int8" if "int8" in title else "fp32"
+
+
 def _stack(folder: Path) -> Alternation:
-    """The plain convolutions in PyTorch and in ExecuTorch."""
+    """The plain convolutions in PyTorch and in ExecuTorch, there in int8 from the first to the last, too."""
     tensors = TensorSpec("x", STACK_SHAPE), TensorSpec("y", STACK_SHAPE)
     spec = ComponentSpec("decoder", tensors[:1], tensors[1:])
-    artifact = target("executorch").lower(convolution_stack(), spec, recipe=RECIPES["fp32"], folder=folder)
+    whole = Range(input=(-4.0, 4.0), output=(-4.0, 4.0))
+    ranges = {f"decoder/{index}": whole for index in range(len(convolution_stack()))}
+    recipes = RECIPES["fp32"], Recipe(name="int8", rules=(Rule(precision="w8a8"),), ranges=ranges)
+    lowered = [target("executorch").lower(convolution_stack(), spec, recipe=each, folder=folder) for each in recipes]
     (folder / "stack.pt").touch()
     plane = {"x": np.random.default_rng(0).standard_normal(STACK_SHAPE, np.float32)}
     entries = tensor_entries(spec.inputs), tensor_entries(spec.outputs)
     contenders = []
     for title, opener, path in (
         (EAGER, "benchmarks.eager:open_program", folder / "stack.pt"),
-        (RUNTIMES["executorch"], runtime("executorch").opener, folder / artifact.entry),
+        (RUNTIMES["executorch"], runtime("executorch").opener, folder / lowered[0].entry),
+        (f"{INT8} int8", runtime("executorch").opener, folder / lowered[1].entry),
     ):
         worker = Worker(title, opener)
         session = WorkerSession(worker, Program("stack", path, *entries))

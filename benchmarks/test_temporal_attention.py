@@ -122,4 +122,4 @@ def _title(title: str, lowered: Lowered) -> str:
 
 
 def test_temporal_attention(compare: Callable[..., object], contenders: list[Contender]) -> None:
-    compare("temporal attention of all levels", Alternation(contenders), rate=None)
+    compare("temporal attention of all levels", Alternation(contenders), rates=None)

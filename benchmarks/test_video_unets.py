@@ -45,7 +45,7 @@ def test_video_unet(kind: str, compare: Callable[..., object], tmp_path: Path) -
     for row in report.components:
         title = f"{row.target} ({row.delegate_calls} delegate calls, {sum((row.undelegated or {}).values())} outside)"
         contenders.append(_contender(title, OPENERS[row.target], places[row.target], spec, inputs))
-    compare(f"{kind}, widths {WIDTHS}", Alternation(contenders), rate=None)
+    compare(f"{kind}, widths {WIDTHS}", Alternation(contenders), rates=None)
 
 
 def _contender(title: str, opener: str, path: Path, spec: ComponentSpec, inputs: Mapping[str, Array]) -> Contender:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 WORTH_A_PROCESS = 2_000_000
 """Parameters of all that waits, below which it is lowered before a process has imported the converters."""
-BASE_BYTES, BYTES_PER_PARAMETER = 2_000_000_000, 60
-"""Memory that a process takes: the converters, and copies of the weights in the formats that a lowering passes."""
+BASE_BYTES, BYTES_PER_PARAMETER = 2_000_000_000, 20
+"""Memory that a process takes: the converters, and copies of the weights in the formats that a lowering passes. Of a
+large AnimateDiff 16 bytes a parameter were measured (`benchmarks/animatediff_widths.py`)."""
 
 
 @dataclass(frozen=True, slots=True)

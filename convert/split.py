@@ -16,6 +16,8 @@ from edge_stickers.errors import InputError
 from edge_stickers.spec import ComponentSpec, TensorSpec
 
 aten = torch.ops.aten
+PER_STEP = ("sample", "timestep")
+"""Inputs that differ from step to step; all others are conditions of the whole clip."""
 _FILLS = {
     aten.zeros_like.default: 0.0,
     aten.new_zeros.default: 0.0,
@@ -26,14 +28,15 @@ _REPEATS = (REPEAT, aten.expand.default, aten.broadcast_to.default)
 
 
 def split_conditions(
-    module: nn.Module, spec: ComponentSpec, steady: Iterable[str]
+    module: nn.Module, spec: ComponentSpec, steady: Iterable[str] | None = None
 ) -> tuple[tuple[nn.Module, ComponentSpec], tuple[nn.Module, ComponentSpec]]:
     """Takes a denoiser apart by its inputs.
 
     Args:
         module: takes `spec.inputs` in their order.
         spec: of the denoiser.
-        steady: names of the inputs that are the same at every step of a clip: the prompt, the still.
+        steady: names of the inputs that are the same at every step of a clip: the prompt, the still; None for all but
+            those of `PER_STEP`.
 
     Returns:
         A module from these inputs to `context_0`, `context_1`, ..., with its specification as "context", and a module
@@ -44,7 +47,7 @@ def split_conditions(
         ConversionError: the module cannot be traced.
     """
     names = [entry.name for entry in spec.inputs]
-    chosen = set(steady)
+    chosen = set(names) - set(PER_STEP) if steady is None else set(steady)
     if not chosen < set(names) or not chosen:
         raise InputError(f"{', '.join(sorted(chosen)) or 'nothing'} is steady; expected some of {', '.join(names)}")
     program = export_component(module, spec)

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 TIMESTEPS = (981.0, 501.0, 21.0)
 """At which a program is held against PyTorch: the first, a middle and the last of a usual sampling run."""
-PER_STEP = ("sample", "timestep")
-"""Inputs that differ from step to step; all others are conditions of the whole clip."""
 NO_CLIP = "a denoiser alone makes no clip"
 
 
@@ -82,6 +80,7 @@ def build_video_unet(
         MissingDependencyError: a converter is not installed.
     """
     from edge_stickers.convert.jobs import Conversion, convert_all
+    from edge_stickers.convert.split import split_conditions
     from edge_stickers.convert.targets import target as find
     from edge_stickers.convert.targets.base import choose_recipe, require_libraries
     from edge_stickers.models.video_unets import ClipShape, find_video_unet, load_video_unet, video_unet_spec
@@ -107,7 +106,7 @@ def build_video_unet(
     spec = video_unet_spec(module, shape or ClipShape())
     for made_by in recipes:
         check_layers(made_by, layers_of({spec.component: module}))
-    parts = _parts(module, spec, whole=whole)
+    parts = [(module, spec)] if whole else list(split_conditions(module, spec))
     with replacing(Path(out), is_ours=_is_ours) as part:
         conversions = [
             Conversion(each, piece, named, made_by)
@@ -129,16 +128,6 @@ def build_video_unet(
         (part / "report.json").write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
         say("done", 1.0)
     return report
-
-
-def _parts(module: VideoUNet, spec: ComponentSpec, *, whole: bool) -> list[tuple[nn.Module, ComponentSpec]]:
-    """The programs of a UNet, in the order in which a clip runs them."""
-    from edge_stickers.convert.split import split_conditions
-
-    if whole:
-        return [(module, spec)]
-    steady = [entry.name for entry in spec.inputs if entry.name not in PER_STEP]
-    return list(split_conditions(module, spec, steady))
 
 
 def _is_ours(folder: Path) -> bool:
