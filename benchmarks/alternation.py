@@ -1,10 +1,11 @@
-"""Contenders timed side by side: every round runs each of them once, in an order that rotates."""
+"""Contenders timed side by side: every round runs each of them once, in an order drawn anew."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 
 RESAMPLES = 2000
+PAUSE_S = 0.05
+"""Before each run: threads of the contender before may still spin, waiting for work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Alternation:
     def __init__(self, contenders: Sequence[Contender]) -> None:
         self.contenders = list(contenders)
         self.seconds: dict[str, list[float]] = {c.name: [] for c in contenders}
-        self._turn = 0
+        self._rng = np.random.default_rng(0)
 
     def warm_up(self, rounds: int = 2) -> None:
         """Runs everybody without counting."""
@@ -65,12 +68,12 @@ class Alternation:
                 contender.run()
 
     def round(self) -> None:
-        """Runs everybody once."""
-        n = len(self.contenders)
-        for offset in range(n):
-            contender = self.contenders[(self._turn + offset) % n]
+        """Runs everybody once, warm."""
+        for index in self._rng.permutation(len(self.contenders)):  # so that nobody always follows the same one
+            contender = self.contenders[index]
+            time.sleep(PAUSE_S)
+            contender.run()  # uncounted: caches and threads are its own then
             self.seconds[contender.name].append(contender.run())
-        self._turn += 1
 
     def rows(self, rates: Mapping[str, float] | None) -> list[Row]:
         """A row a contender.
