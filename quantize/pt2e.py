@@ -93,9 +93,12 @@ def _quantizer(recipe: Recipe, component: str) -> Any:
                 annotation.input_qspec_map = {source: dynamic, weight: weights(axis)}
                 if precision == "w8a8":
                     known = _range(recipe, layer)
-                    factor = float(node.meta["custom"].get("factor", 1.0))
+                    custom = node.meta["custom"]
+                    factor, shift = float(custom.get("factor", 1.0)), float(custom.get("shift", 0.0))
                     annotation.input_qspec_map[source] = _fixed(known.input)
-                    annotation.output_qspec = _fixed((known.output[0] * factor, known.output[1] * factor))
+                    annotation.output_qspec = _fixed(
+                        (known.output[0] * factor + shift, known.output[1] * factor + shift)
+                    )
                 node.meta[Q_ANNOTATION_KEY] = annotation
             return model
 

@@ -1,4 +1,4 @@
-"""Linear layers whose output is cut or scaled: layers of their own for the parts, the factor in their weights."""
+"""Layers whose output is cut, scaled or shifted: layers of their own for the parts, the numbers in their weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOVES = (VIEW, PERMUTE)
 
 
 def fold_projections(program: ExportedProgram) -> ExportedProgram:
-    """Spares the copies that cutting a layer's output takes, and the products with a plain number behind a layer.
+    """Spares the copies that cutting a layer's output takes, and products and sums with a plain number behind a layer.
 
     Args:
         program: from `simplify_views`, its constants folded.
@@ -29,8 +29,8 @@ def fold_projections(program: ExportedProgram) -> ExportedProgram:
     """
     for node in calls(program, aten.linear.default):
         _cut(node)
-    for node in calls(program, aten.mul.Tensor):
-        _scale(node)
+    for node in calls(program, aten.mul.Tensor, aten.add.Tensor):
+        _fold(node)
     return fold_constants(finish(program))
 
 
@@ -50,10 +50,10 @@ def _cut(node: fx.Node) -> None:
         replace(user, layer)
 
 
-def _scale(node: fx.Node) -> None:
-    """The product of a layer's output and a number becomes a layer of scaled weights."""
-    factor = node.args[1]
-    if not isinstance(factor, int | float):
+def _fold(node: fx.Node) -> None:
+    """The product or the sum of a layer's output and a number becomes a layer of other weights."""
+    number = node.args[1]
+    if not isinstance(number, int | float):
         return
     moves: list[fx.Node] = []
     source = cast("fx.Node", node.args[0])
@@ -63,10 +63,18 @@ def _scale(node: fx.Node) -> None:
     if source.target not in PROJECTIONS or len(source.users) != 1:
         return
     x, weight, *others = source.args
-    scaled = [insert(source, aten.mul.Tensor, each, factor) for each in (weight, *others[:1]) if each]
-    layer = insert(source, source.target, x, *scaled, *others[len(scaled) - 1 :])
-    custom = source.meta.get("custom", {})
-    layer.meta["custom"] = {**custom, "factor": custom.get("factor", 1.0) * factor}  # of the range that was calibrated
+    # What was calibrated is the range of the layer as it was: `factor` and `shift` say what became of it.
+    custom = {"factor": 1.0, "shift": 0.0, **source.meta.get("custom", {})}
+    if node.target is aten.mul.Tensor:
+        weights = [insert(source, aten.mul.Tensor, each, number) for each in (weight, *others[:1]) if each]
+        custom |= {"factor": custom["factor"] * number, "shift": custom["shift"] * number}
+    elif others and others[0] and not node.kwargs:
+        weights = [weight, insert(source, aten.add.Tensor, others[0], number)]
+        custom |= {"shift": custom["shift"] + number}
+    else:
+        return
+    layer = insert(source, source.target, x, *weights, *others[len(weights) - 1 :])
+    layer.meta["custom"] = custom
     source.replace_all_uses_with(layer)
     replace(node, cast("fx.Node", node.args[0]))
     erase(source)

@@ -128,6 +128,12 @@ def _permute(node: fx.Node) -> bool:
             moved_first = insert(node, PERMUTE, before, [d for place in order for d in groups[place]])
             replace(node, insert(node, VIEW, moved_first, shape(node)))
             return True
+    if source.target is VIEW and 1 in shape(source) and all(user.target is VIEW for user in node.users):
+        kept = [d for d in range(rank) if shape(source)[d] != 1]  # the view behind it then has nothing left to do
+        flat = insert(node, VIEW, source.args[0], [shape(source)[d] for d in kept])
+        moved_flat = insert(node, PERMUTE, flat, [kept.index(d) for d in order if d in kept])
+        replace(node, insert(node, VIEW, moved_flat, shape(node)))
+        return True
     moved = [d for d in order if shape(source)[d] != 1]
     if moved == sorted(moved):  # only dimensions of size 1 change places
         replace(node, insert(node, VIEW, source, shape(node)))

@@ -199,3 +199,16 @@ def test_conjunctions_with_what_is_always_true_go():
     program = simplify_masks(fold_constants(exported(function, *inputs)))
     assert count(program)[aten.__and__.Tensor] == 1
     assert same(program, function, *inputs)
+
+
+def test_a_permutation_between_views_needs_no_dimension_of_one():
+    """Frames of one clip: (F, C, H, W) to (H W, F, C), as temporal attention wants them."""
+
+    class Tokens(nn.Module):
+        def forward(self, x):
+            return x.reshape(1, 3, 4, 10).permute(0, 3, 1, 2).reshape(10, 3, 4).sin()
+
+    x = torch.randn(3, 4, 2, 5)
+    program = simplify_views(exported(Tokens(), x))
+    assert (count(program)[aten.view_copy.default], count(program)[aten.permute.default]) == (1, 1)
+    assert same(program, Tokens(), x)

@@ -38,7 +38,7 @@ class Scaled(nn.Module):
 
     def forward(self, x):
         made = self.layer(x)
-        return made * 3 + (made if self.twice else 1.0)
+        return made * 3 + (made if self.twice else x.mean())
 
 
 def folded(module, x):
@@ -69,6 +69,20 @@ def test_the_factor_behind_a_convolution_goes_into_its_weights(bias):
 
 def test_a_factor_of_a_layer_that_has_another_user_stays():
     assert aten.mul.Tensor in folded(Scaled(bias=True, twice=True), torch.randn(2, 4, 9, 7))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_number_added_goes_into_the_bias_where_there_is_one(bias):
+    class Modulation(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(6, 8, bias=bias)
+
+        def forward(self, x):
+            return (self.layer(x).reshape(2, 2, 4) * 2.0 + 1.0) * 0.5
+
+    targets = folded(Modulation(), torch.randn(2, 6))
+    assert targets.count(aten.add.Tensor) == (0 if bias else 1)
 
 
 def test_an_attention_scale_goes_into_the_queries():
