@@ -62,7 +62,7 @@ def _fold(node: fx.Node) -> None:
         source = cast("fx.Node", source.args[0])
     if source.target not in PROJECTIONS or len(source.users) != 1:
         return
-    x, weight, *others = source.args
+    x, weight, *others = cast("tuple[fx.Node, ...]", source.args)
     # What was calibrated is the range of the layer as it was: `factor` and `shift` say what became of it.
     custom = {"factor": 1.0, "shift": 0.0, **source.meta.get("custom", {})}
     if node.target is aten.mul.Tensor:
