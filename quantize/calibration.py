@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -63,12 +63,7 @@ def calibrate(
     if len(found) < 2:
         raise InputError(f"{stickers} holds {len(found)} stickers, a calibration takes two or more; choose another")
     modules, clips = component_modules(pipeline), recipe.calibration.clips
-    chosen = {
-        name: layer
-        for name, (layer, operator) in layers_of(modules).items()
-        if recipe.precision(name, operator) == "w8a8"
-    }
-    with _watched(chosen, recipe) as ranges, torch.inference_mode():
+    with _watched(modules, recipe) as ranges, torch.inference_mode():
         for index in range(clips):
             _make_clip(pipeline, modules, found[index % len(found)], index)
             on_clip(index + 1, clips)
@@ -97,27 +92,34 @@ def _make_clip(pipeline: StickerPipeline, modules: dict[Any, nn.Module], sticker
 
 
 @contextmanager
-def _watched(layers: dict[str, nn.Module], recipe: Recipe) -> Iterator[Callable[[], dict[str, Range]]]:
-    """Observes what goes into each layer and what comes out; gives a function that says the ranges so far."""
+def _watched(modules: Mapping[Any, nn.Module], recipe: Recipe) -> Iterator[Callable[[], dict[str, Range]]]:
+    """Observes what goes into the layers that need ranges and comes out; gives a function of the ranges so far."""
     from torchao.quantization.pt2e import HistogramObserver, MinMaxObserver
 
     kind: Any = HistogramObserver if recipe.calibration.clipping == "mse" else MinMaxObserver
-    watchers = {
-        name: tuple(
-            kind(dtype=torch.int8, qscheme=torch.per_tensor_affine, quant_min=-128, quant_max=127) for _ in range(2)
-        )
-        for name in layers
-    }
+    int8: Any = {"dtype": torch.int8, "qscheme": torch.per_tensor_affine, "quant_min": -128, "quant_max": 127}
+    watchers: dict[str, tuple[Any, Any]] = {}
+    running: list[Any] = [None]  # parts share layers: each has a range for the part that runs
 
     def watch(name: str) -> Callable[[nn.Module, Sequence[Tensor], Tensor], None]:
         def look(_: nn.Module, inputs: Sequence[Tensor], output: Tensor) -> None:
+            if name.split("/")[0] != running[0]:
+                return
+            if name not in watchers:
+                watchers[name] = (kind(**int8), kind(**int8))
             for watcher, values in zip(watchers[name], (inputs[0], output), strict=True):
                 flat = values.detach().float().reshape(-1)
                 watcher(flat[:: max(1, flat.numel() // _MOST)] if kind is HistogramObserver else flat)
 
         return look
 
-    hooks = [layer.register_forward_hook(watch(name)) for name, layer in layers.items()]
+    hooks = [
+        layer.register_forward_hook(watch(name))
+        for name, (layer, operator) in layers_of(modules).items()
+        if recipe.precision(name, operator) == "w8a8"
+    ]
+    for component, module in modules.items():
+        hooks.append(module.register_forward_pre_hook(lambda *_, now=component: running.__setitem__(0, now)))
     try:
         yield lambda: {name: Range(input=_limits(into), output=_limits(out)) for name, (into, out) in watchers.items()}
     finally:

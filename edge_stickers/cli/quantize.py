@@ -46,8 +46,7 @@ def command(
         found = found.model_copy(update={"calibration": found.calibration.model_copy(update={"clips": clips})})
     folder = default_student() if model is None else model
     pipeline = load_pipeline(folder)
-    layers = layers_of(component_modules(pipeline))
-    check_layers(found, layers)
+    check_layers(found, layers_of(component_modules(pipeline)))
     with progress_bar("calibrating", total=1.0) as update:
         done = calibrate(
             pipeline,
@@ -57,8 +56,8 @@ def command(
             on_clip=lambda clip, of: update(f"clip {clip} of {of}", clip / of),
         )
     write_atomically(output, (done.model_dump_json(indent=2) + "\n").encode())
-    kept = len(layers) - len(done.ranges)
+    counts = {"layers": len(done.ranges), "clips": done.calibration.clips}
     if as_json:
-        print_json({"output": str(output), "recipe": done.name, "int8": len(done.ranges), "kept": kept})
+        print_json({"output": str(output), "recipe": done.name, **counts})
     else:
-        click.echo(f"{output}: {len(done.ranges)} layers in int8, {kept} kept; {done.calibration.clips} clips")
+        click.echo(f"{output}: ranges of {counts['layers']} layers, from {counts['clips']} clips")
