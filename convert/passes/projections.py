@@ -55,10 +55,8 @@ def _fold(node: fx.Node) -> None:
     number = node.args[1]
     if not isinstance(number, int | float):
         return
-    moves: list[fx.Node] = []
     source = cast("fx.Node", node.args[0])
     while source.target in MOVES and len(source.users) == 1:
-        moves.append(source)
         source = cast("fx.Node", source.args[0])
     if source.target not in PROJECTIONS or len(source.users) != 1:
         return

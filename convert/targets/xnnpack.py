@@ -5,6 +5,8 @@ from __future__ import annotations
 from executorch.backends.xnnpack.partition.config.generic_node_configs import GenericNodePartitionerConfig
 from executorch.backends.xnnpack.partition.config.xnnpack_config import ConfigPrecisionType
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+from executorch.exir.backend.canonical_partitioners.config_partitioner import ConfigerationBasedPartitioner
+from executorch.exir.backend.partitioner import PartitionResult
 from torch.export import ExportedProgram
 from torch.fx.passes.infra.partitioner import Partition
 
@@ -23,6 +25,10 @@ class WholePartitioner(XnnpackPartitioner):
             # not be: XNNPACK refuses to load a sum of both.
             if isinstance(config, GenericNodePartitionerConfig) and "quantize_" not in name:
                 config.set_enabled_precision_types([ConfigPrecisionType.FP32])
+
+    def partition(self, exported_program: ExportedProgram) -> PartitionResult:
+        """See `Partitioner`; without the parent's advice to let ExecuTorch find out again what is settled already."""
+        return ConfigerationBasedPartitioner.partition(self, exported_program)
 
     def generate_partitions(self, ep: ExportedProgram) -> list[Partition]:
         """See `ConfigerationBasedPartitioner`."""
