@@ -1,6 +1,6 @@
 """How wide an AnimateDiff UNet this machine's memory lowers to ExecuTorch, with time and peak memory of each width.
 
-    python benchmarks/animatediff_widths.py 64 128 192
+    python -m benchmarks.animatediff_widths 64 128 192
 
 The network is `UNetMotionModel` as Stable Diffusion 1.5 has it, but for its width: its 320 is one of these numbers, its
 latents are 64x64, its prompts 77 tokens, its clips 8 frames. Weights are random, for time and memory do not depend on
@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks.memory import peak_bytes
+
+MODULE = "benchmarks.animatediff_widths"
+"""This file, as a process of its own runs it."""
 
 HEADS = 8
 
@@ -68,12 +72,6 @@ def measure(width: int, *, size: int, frames: int) -> dict[str, float | int]:
     }
 
 
-def peak_bytes() -> int:
-    """The most that this process has had in memory so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("widths", type=int, nargs="+", help="channels of the first level, multiples of 32")
@@ -88,7 +86,7 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
     for width in arguments.widths:
         options = ["--size", str(arguments.size), "--frames", str(arguments.frames), "--here"]
-        run = subprocess.run([sys.executable, __file__, str(width), *options], stdout=subprocess.PIPE, text=True)
+        run = subprocess.run([sys.executable, "-m", MODULE, str(width), *options], stdout=subprocess.PIPE, text=True)
         if run.returncode:
             print(f"| {width} | | ended with {run.returncode}: -9 is out of memory | | | | |", flush=True)
             continue

@@ -37,7 +37,7 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="session")
-def int8_bundles(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+def int8_bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     """ExecuTorch bundles by recipe, of those that round to int8."""
     from edge_stickers.build import build
     from edge_stickers.convert.cache import ConversionCache

@@ -1,6 +1,6 @@
 """How much memory a clip takes beyond the runtime itself: peak of a process that makes one from an ExecuTorch bundle.
 
-    python benchmarks/peak_memory.py build/android [more bundles]
+    python -m benchmarks.peak_memory build/android [more bundles]
 
 Each bundle has a process of its own, which imports ExecuTorch's runtime, notes its peak, then loads the four programs
 and makes a clip as `edge-stickers animate` does, but in this one process.
@@ -9,10 +9,14 @@ and makes a clip as `edge-stickers animate` does, but in this one process.
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 from pathlib import Path
+
+from benchmarks.memory import peak_bytes
+
+MODULE = "benchmarks.peak_memory"
+"""This file, as a process of its own runs it."""
 
 
 def measure(folder: Path, threads: int) -> tuple[int, int]:
@@ -22,21 +26,17 @@ def measure(folder: Path, threads: int) -> tuple[int, int]:
     import numpy as np
     import torch
 
-    from edge_stickers.bundle.golden import CASES
+    from benchmarks.first_clip import first_clip
     from edge_stickers.bundle.reader import Bundle
-    from edge_stickers.media import load_still
-    from edge_stickers.models.tokens import tokenize
     from edge_stickers.runtimes.base import Engine
-    from edge_stickers.runtimes.clip import ClipInputs, run_clip
+    from edge_stickers.runtimes.clip import run_clip
     from edge_stickers.runtimes.executorch import open_program
     from edge_stickers.runtimes.opening import CLIP_COMPONENTS
-    from edge_stickers.runtimes.reference import STICKERS
 
     importlib.import_module("executorch.extension.pybindings._portable_lib")
     torch.zeros(1) + 1
-    bundle, case = Bundle.open(folder), CASES[0]
-    still = load_still(STICKERS / f"{case.name}.svg", size=bundle.manifest.size, margin=bundle.manifest.still_margin)
-    ids, mask = tokenize(bundle.tokenizer(), case.prompt)
+    bundle = Bundle.open(folder)
+    inputs = first_clip(bundle, bundle.manifest.sampling.default_steps)
     before = peak_bytes()
 
     class Session:
@@ -55,16 +55,8 @@ def measure(folder: Path, threads: int) -> tuple[int, int]:
             pass
 
     engine = Engine("executorch", {name: Session(name) for name in CLIP_COMPONENTS}, lambda: None)  # type: ignore[misc]
-    tokens = np.array([ids], np.int64), np.array([mask], np.int64)
-    rows = bundle.rows(bundle.manifest.sampling.default_steps)
-    run_clip(engine, ClipInputs(still[None], *tokens, rows, case.seed, case.motion_strength))
+    run_clip(engine, inputs)
     return before, peak_bytes()
-
-
-def peak_bytes() -> int:
-    """The most that this process has had in memory so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def main() -> None:
@@ -79,7 +71,7 @@ def main() -> None:
         return
     print("| bundle | the runtime, imported | and a clip |\n| --- | --- | --- |", flush=True)
     for folder in arguments.bundles:
-        command = [sys.executable, __file__, str(folder), "--threads", str(arguments.threads), "--here"]
+        command = [sys.executable, "-m", MODULE, str(folder), "--threads", str(arguments.threads), "--here"]
         if subprocess.run(command, stderr=subprocess.DEVNULL).returncode:
             print(f"| {folder} | failed | |", flush=True)
 

@@ -17,19 +17,16 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-import edge_stickers
 from benchmarks.alternation import Alternation, Contender
 from benchmarks.conftest import TABLES
 from benchmarks.eager import STACK_SHAPE, convolution_stack, stack_gflop
+from benchmarks.first_clip import first_clip
 from edge_stickers.animator import default_student
-from edge_stickers.bundle.golden import CASES
 from edge_stickers.bundle.manifest import tensor_entries
 from edge_stickers.bundle.reader import Bundle
 from edge_stickers.convert.targets import target
-from edge_stickers.media import load_still
 from edge_stickers.models.components import component_modules, component_specs
 from edge_stickers.models.pipeline import load_pipeline
-from edge_stickers.models.tokens import tokenize
 from edge_stickers.quantize.recipe import RECIPES, Range, Recipe, Rule
 from edge_stickers.runtimes.base import Engine, runtime
 from edge_stickers.runtimes.clip import ClipInputs, Hooks, run_clip
@@ -81,8 +78,7 @@ def rates(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         alternation.round()
     rows = alternation.rows(None)
     request.config.stash[TABLES]["8 convolutions, the machine's rate"] = rows
-    names = {RUNTIMES["executorch"]: "fp32", f"{INT8} int8": "int8"}
-    return {names[row.name]: row.gflops for row in rows if row.name in names}
+    return {_precision(row.name): row.gflops for row in rows if row.name != EAGER}
 
 
 @pytest.mark.parametrize("component", ["unet", "text_encoder", "image_encoder", "decoder"])
@@ -130,18 +126,7 @@ def test_clip(
 
 @pytest.fixture(scope="module")
 def clip_inputs(bundle: Bundle) -> ClipInputs:
-    """The first golden case: a real sticker and a real sentence."""
-    case = CASES[0]
-    ids, mask = tokenize(bundle.tokenizer(), case.prompt)
-    sticker = Path(edge_stickers.__file__).parent / "assets/stickers" / f"{case.name}.svg"
-    return ClipInputs(
-        image=load_still(sticker, size=bundle.manifest.size, margin=bundle.manifest.still_margin)[None],
-        input_ids=np.array([ids], np.int64),
-        attention_mask=np.array([mask], np.int64),
-        rows=bundle.rows(STEPS),
-        seed=case.seed,
-        motion_strength=case.motion_strength,
-    )
+    return first_clip(bundle, STEPS)
 
 
 @pytest.fixture(scope="module")

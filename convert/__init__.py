@@ -32,6 +32,7 @@ def convert(
     extras: Collection[Extra] = (),
     cache: ConversionCache | None = None,
     jobs: int | None = None,
+    on_clip: Callable[[int, int], None] = lambda _done, _all: None,
     on_done: Callable[[Conversion], None] = lambda _: None,
 ) -> list[Artifact]:
     """Converts a student's components to one or more targets.
@@ -47,6 +48,7 @@ def convert(
         extras: what to keep beside each program of ExecuTorch: `etrecord`, `picture`.
         cache: of earlier conversions; all is lowered anew where None.
         jobs: processes at once; what processors and free memory allow where None.
+        on_clip: (clips done, clips in all) of a calibration.
         on_done: told of each when its files are there.
 
     Returns:
@@ -78,12 +80,14 @@ def convert(
         require_libraries(each)
 
     modules, specs = component_modules(pipeline), component_specs(pipeline)
+    layers = layers_of(modules)
     for made_by in recipes:
-        check_layers(made_by, layers_of(modules))
+        check_layers(made_by, layers)
     if any(made_by.wants_ranges for made_by in recipes):
         from edge_stickers.quantize.calibration import calibrate
 
-        recipes = [calibrate(pipeline, recipes[0])] * len(recipes)  # one was asked for, by name
+        # One was asked for, by name.
+        recipes = [calibrate(pipeline, recipes[0], on_clip=on_clip)] * len(recipes)
     conversions = [
         Conversion(each, modules[name], specs[name], made_by)
         for each, made_by in zip(chosen, recipes, strict=True)

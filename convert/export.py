@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import Any, cast
-
 import torch
 from torch import fx, nn
 from torch.export import ExportedProgram
 
 from edge_stickers.errors import ConversionError
+from edge_stickers.quantize.layers import OPERATORS
 from edge_stickers.spec import ComponentSpec
-
-aten = torch.ops.aten
-LAYERS = MappingProxyType(
-    {
-        aten.conv1d.default: "conv1d",
-        aten.conv2d.default: "conv2d",
-        aten.conv3d.default: "conv3d",
-        aten.conv_transpose2d.input: "conv_transpose2d",
-        aten.linear.default: "linear",
-    }
-)
-"""Operators that have weights of their own, and their names in recipes."""
-MODULES = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "Linear")
 
 
 def export_component(module: nn.Module, spec: ComponentSpec) -> ExportedProgram:
@@ -62,7 +47,9 @@ def export_component(module: nn.Module, spec: ComponentSpec) -> ExportedProgram:
 def _layer(node: fx.Node) -> dict[str, str] | None:
     """Of the call that is a convolution's or a linear layer's own; None of any other."""
     stack = list(node.meta.get("nn_module_stack", {}).values())
-    operator = LAYERS.get(cast("Any", node.target))
-    if operator is None or not stack or not str(stack[-1][1]).endswith(MODULES):
+    if node.op != "call_function" or not stack:
         return None
-    return {"layer": str(stack[-1][0]), "operator": operator}
+    path, kind = map(str, stack[-1])
+    operators = {operator for module, operator in OPERATORS.items() if kind.endswith(module.__name__)}
+    called = str(node.target).split(".")[1:2]  # of "aten.conv2d.default"
+    return {"layer": path, "operator": called[0]} if operators & set(called) else None

@@ -184,7 +184,7 @@ def build(
     say("loading the model", 0.0)
     pipeline = load_pipeline(folder)
     if found is not None:
-        found = _calibrated(found, pipeline, folder, say)
+        _check_ranges(found, folder)
     with replacing(Path(out)) as part:
         say(f"converting for {', '.join(names)}", 0.02)
         artifacts = convert(
@@ -197,6 +197,7 @@ def build(
             extras=extras,
             cache=cache,
             jobs=jobs,
+            on_clip=lambda done, of: say(f"calibrating, clip {done} of {of}", 0.02),
             on_done=shares(say, len(names) * len(parts)),
         )
         say("recording golden tensors", 0.7)
@@ -214,25 +215,20 @@ def build(
     return report
 
 
-def _calibrated(recipe: Recipe, pipeline: StickerPipeline, model: Path, say: Progress) -> Recipe:
-    """The recipe with this model's ranges, where it wants any.
+def _check_ranges(recipe: Recipe, model: Path) -> None:
+    """Whether a calibrated recipe's ranges are this model's.
 
     Raises:
-        InputError: its ranges are another model's.
+        InputError: they are another's.
     """
+    if not recipe.ranges or not recipe.model_sha256:
+        return
     sha256 = folder_sha256(model)
-    if recipe.ranges and recipe.model_sha256 not in ("", sha256):
+    if recipe.model_sha256 != sha256:
         raise InputError(
             f"recipe {recipe.name} has the ranges of another model, {recipe.model_sha256[:12]}; this is {sha256[:12]}: "
             "run edge-stickers quantize on this one"
         )
-    if not recipe.wants_ranges:
-        return recipe
-    from edge_stickers.quantize.calibration import calibrate
-
-    return calibrate(
-        pipeline, recipe, model_sha256=sha256, on_clip=lambda done, of: say(f"calibrating, clip {done} of {of}", 0.01)
-    )
 
 
 def shares(say: Progress, count: int) -> Callable[[Conversion], None]:

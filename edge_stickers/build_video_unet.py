@@ -73,8 +73,7 @@ def build_video_unet(
         The report, which is also in the folder.
 
     Raises:
-        InputError: a target, recipe or shape is unknown, the recipe wants ranges, or `out` cannot be
-            written.
+        InputError: a target, recipe or shape is unknown, the recipe wants ranges, or `out` cannot be written.
         BundleError: the folder is damaged.
         ConversionError: the UNet cannot be lowered.
         MissingDependencyError: a converter is not installed.
@@ -104,8 +103,9 @@ def build_video_unet(
     say("loading the model", 0.0)
     module = load_video_unet(folder)
     spec = video_unet_spec(module, shape or ClipShape())
+    layers = layers_of({spec.component: module})
     for made_by in recipes:
-        check_layers(made_by, layers_of({spec.component: module}))
+        check_layers(made_by, layers)
     parts = [(module, spec)] if whole else list(split_conditions(module, spec))
     with replacing(Path(out), is_ours=_is_ours) as part:
         conversions = [

@@ -23,7 +23,7 @@ from edge_stickers.models.components import component_modules, component_specs
 from edge_stickers.models.pipeline import StickerPipeline
 from edge_stickers.models.tokens import tokenize
 from edge_stickers.quantize.layers import layers_of
-from edge_stickers.quantize.recipe import Range, Recipe
+from edge_stickers.quantize.recipe import HIGHEST, LOWEST, Range, Recipe
 from edge_stickers.sampling.noise import normal
 from edge_stickers.sampling.sampler import DEFAULT_STEPS, sample
 from edge_stickers.sampling.schedule import tables
@@ -97,7 +97,7 @@ def _watched(modules: Mapping[Any, nn.Module], recipe: Recipe) -> Iterator[Calla
     from torchao.quantization.pt2e import HistogramObserver, MinMaxObserver
 
     kind: Any = HistogramObserver if recipe.calibration.clipping == "mse" else MinMaxObserver
-    int8: Any = {"dtype": torch.int8, "qscheme": torch.per_tensor_affine, "quant_min": -128, "quant_max": 127}
+    int8: Any = {"dtype": torch.int8, "qscheme": torch.per_tensor_affine, "quant_min": LOWEST, "quant_max": HIGHEST}
     watchers: dict[str, tuple[Any, Any]] = {}
     running: list[Any] = [None]  # parts share layers: each has a range for the part that runs
 
@@ -130,4 +130,4 @@ def _watched(modules: Mapping[Any, nn.Module], recipe: Recipe) -> Iterator[Calla
 def _limits(watcher: Any) -> tuple[float, float]:
     """The range that the observer's scale and zero point stand for."""
     scale, zero = (float(each) for each in watcher.calculate_qparams())
-    return (-128 - zero) * scale, (127 - zero) * scale
+    return (LOWEST - zero) * scale, (HIGHEST - zero) * scale

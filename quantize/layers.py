@@ -12,7 +12,14 @@ from torch import nn
 from edge_stickers.errors import InputError
 from edge_stickers.quantize.recipe import RECIPES, Recipe
 
-OPERATORS = {nn.Conv1d: "conv1d", nn.Conv2d: "conv2d", nn.ConvTranspose2d: "conv_transpose2d", nn.Linear: "linear"}
+OPERATORS = {
+    nn.Conv1d: "conv1d",
+    nn.Conv2d: "conv2d",
+    nn.Conv3d: "conv3d",
+    nn.ConvTranspose2d: "conv_transpose2d",
+    nn.Linear: "linear",
+}
+"""What each kind of layer does, named as PyTorch's operators and recipes name it."""
 
 
 def layers_of(modules: Mapping[Any, nn.Module]) -> dict[str, tuple[nn.Module, str]]:

@@ -10,13 +10,13 @@ from torch import fx
 from torch.export import ExportedProgram
 
 from edge_stickers.errors import ConversionError
-from edge_stickers.quantize.recipe import INT8, Precision, Range, Recipe
+from edge_stickers.quantize.recipe import HIGHEST, INT8, LOWEST, Precision, Range, Recipe
 
 aten = torch.ops.aten
 CONVOLUTIONS = (aten.conv2d.default, aten.conv_transpose2d.input)
 OPERATORS = (*CONVOLUTIONS, aten.linear.default)
-_LOWEST, _HIGHEST, _EPS = -128, 127, 2**-12
-"""Of int8, and the smallest scale, as XNNPACK has it."""
+_EPS = 2**-12
+"""The smallest scale, as XNNPACK has it."""
 _IMAGES = (*CONVOLUTIONS, aten.mean.dim, aten._to_copy.default)
 """What makes images channels last, XNNPACK's layout of them."""
 _ROWS = (aten.view_copy.default, aten.linear.default, aten.permute.default, aten.bmm.default)
@@ -74,15 +74,15 @@ def _quantizer(recipe: Recipe, component: str) -> Any:
     dynamic = QuantizationSpec(
         torch.int8,
         PlaceholderObserver.with_args(eps=_EPS),
-        _LOWEST,
-        _HIGHEST,
+        LOWEST,
+        HIGHEST,
         torch.per_tensor_affine,
         is_dynamic=True,
     )
 
     def weights(axis: int) -> QuantizationSpec:
         observer = PerChannelMinMaxObserver.with_args(eps=_EPS)
-        return QuantizationSpec(torch.int8, observer, -_HIGHEST, _HIGHEST, torch.per_channel_symmetric, axis)
+        return QuantizationSpec(torch.int8, observer, -HIGHEST, HIGHEST, torch.per_channel_symmetric, axis)
 
     class RecipeQuantizer(Quantizer):
         def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
@@ -121,9 +121,9 @@ def _fixed(limits: tuple[float, float]) -> Any:
     from torchao.quantization.pt2e.quantizer import FixedQParamsQuantizationSpec
 
     low, high = min(0.0, *limits), max(0.0, *limits)
-    scale = max((high - low) / (_HIGHEST - _LOWEST), _EPS)
-    zero = min(max(_LOWEST - round(low / scale), _LOWEST), _HIGHEST)
-    return FixedQParamsQuantizationSpec(torch.int8, scale, zero, _LOWEST, _HIGHEST, torch.per_tensor_affine)
+    scale = max((high - low) / (HIGHEST - LOWEST), _EPS)
+    zero = min(max(LOWEST - round(low / scale), LOWEST), HIGHEST)
+    return FixedQParamsQuantizationSpec(torch.int8, scale, zero, LOWEST, HIGHEST, torch.per_tensor_affine)
 
 
 def _put_channels_last(module: fx.GraphModule, chosen: Sequence[tuple[fx.Node, str, Precision]]) -> None:

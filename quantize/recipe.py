@@ -7,26 +7,23 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from edge_stickers.bundle.manifest import Entry, first_problem
 from edge_stickers.errors import InputError
 
 Precision = Literal["fp32", "fp16", "w8a8", "w8a8-dynamic"]
 """Of a layer: floating point, or int8 weights (symmetric, one scale an output channel) and int8 activations. These have
 one scale, found beforehand by calibration, or, dynamic, each call's own; what comes out is floating then."""
+LOWEST, HIGHEST = -128, 127
+"""Of int8."""
 INT8: tuple[Precision, ...] = ("w8a8", "w8a8-dynamic")
 FloatPrecision = Literal["fp32", "fp16"]
 MAX_BYTES = 4 * 2**20
 """No recipe is larger; a file that is larger is not read."""
 
 
-class _Part(BaseModel):
-    """Nothing unknown, nothing converted, nothing infinite."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Rule(_Part):
+class Rule(Entry):
     """Layers, and their precision. Of a recipe's rules the first that fits a layer decides."""
 
     layers: str = "*"
@@ -38,7 +35,7 @@ class Rule(_Part):
     """Why, for reports."""
 
 
-class Range(_Part):
+class Range(Entry):
     """What a layer's activations reach, the rare ones cut off."""
 
     input: tuple[float, float]
@@ -52,7 +49,7 @@ class Range(_Part):
         return self
 
 
-class Calibration(_Part):
+class Calibration(Entry):
     """How ranges are found: whole sampling runs of real stickers, every step of each."""
 
     clips: Annotated[int, Field(ge=2, le=1000)] = 16
@@ -60,7 +57,7 @@ class Calibration(_Part):
     """Whether a range is what loses least when rounded to 8 bits, or all that was seen."""
 
 
-class Recipe(_Part):
+class Recipe(Entry):
     """The precision of every layer, one for all targets; a target that lacks one refuses the recipe."""
 
     schema_version: Literal[1] = 1
@@ -150,6 +147,4 @@ def find_recipe(name: str | Path | Recipe) -> Recipe:
     try:
         return Recipe.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(each) for each in first["loc"]) or "the whole"
-        raise InputError(f"{path} is no recipe: {where}: {first['msg']}; see `edge-stickers quantize --help`") from None
+        raise InputError(f"{path} is no recipe ({first_problem(error)}); see `edge-stickers quantize --help`") from None

@@ -230,10 +230,14 @@ def parse_json(data: bytes, kind: type[Document], *, name: str) -> Document:
             )
         return kind.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        reason = " ".join(f"{where}: {first['msg']}".split())[:200].encode("ascii", "replace").decode()
-        raise BundleError(f"{name} is damaged ({reason}); build or download the bundle again") from None
+        raise BundleError(f"{name} is damaged ({first_problem(error)}); build or download the bundle again") from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """Where a document is wrong and how, in one short line whatever it holds."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return " ".join(f"{where}: {first['msg']}".split())[:200].encode("ascii", "replace").decode()
 
 
 def to_json(document: Manifest | Scheduler) -> str:
