@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edge_stickers.errors import InputError
@@ -33,6 +33,8 @@ class AutoencoderConfig:
     """Channels at 1/4 and at 1/8 of the image size."""
     decoder_blocks: tuple[int, int] = (2, 3)
     """Residual blocks at each of these sizes."""
+    narrowed: dict[str, int] = field(default_factory=dict)
+    """Channels inside the residual blocks that pruning narrowed, by name; 0 for one taken out."""
 
     def __post_init__(self) -> None:
         if min(self.encoder_widths + self.decoder_widths + (self.latent_channels,)) < 1:
@@ -75,6 +77,9 @@ class UNetConfig:
     """Groups of every group normalisation."""
     frames: int = FRAMES
     """Frames of a clip."""
+    narrowed: dict[str, int] = field(default_factory=dict)
+    """What pruning narrowed, by name: channels inside a residual block ("down.0.block"), heads of an attention
+    ("up.1.0.text", "middle.attention", "down.0.still"), a temporal convolution ("up.0.1.conv"); 0 for one taken out."""
 
     def __post_init__(self) -> None:
         smallest = self.patch_size * 2 ** (len(self.widths) - 1)

@@ -25,7 +25,7 @@ LAYERS = (
     {"quantize"},
     {"convert"},
     {"runtimes"},
-    {"build", "build_video_unet", "animator"},
+    {"build", "build_video_unet", "animator", "prune_sweep"},
     {"cli"},
 )
 """A part imports from its own layer and from those before it; "" is the package itself, which imports lazily."""
@@ -42,6 +42,7 @@ VENDORS = {
     "tensorboard",
     "emoji",
     "matplotlib",
+    "torch_pruning",
 }
 """What an extra brings: imported inside the functions that use it, so that all else works without."""
 VENDOR_FILES = ("convert/targets/xnnpack.py",)

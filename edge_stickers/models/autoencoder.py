@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
+
+from edge_stickers.models.narrowed import expect_parts
 
 COMPRESSION = 8
 """Pixels along the side of one latent cell."""
 
 
 class ConvBlock(nn.Module):
-    """Two 3x3 convolutions with a skip and no normalisation, as small decoders for phones have them (TAESD)."""
+    """Two 3x3 convolutions with a skip and no normalisation, as small decoders for phones have them (TAESD).
 
-    def __init__(self, width: int) -> None:
+    Args:
+        width: channels in and out.
+        inner: channels between the convolutions.
+    """
+
+    def __init__(self, width: int, inner: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv1 = nn.Conv2d(width, inner, 3, padding=1)
+        self.conv2 = nn.Conv2d(inner, width, 3, padding=1)
         nn.init.zeros_(self.conv2.weight)
         nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
 
@@ -34,6 +43,7 @@ class StickerAutoencoder(ModelMixin, ConfigMixin):
         encoder_blocks: residual blocks at these sizes.
         decoder_widths: channels at 1/4 and 1/8 of the image size.
         decoder_blocks: residual blocks at these sizes.
+        narrowed: channels inside the residual blocks that pruning narrowed, by name; 0 for one taken out.
     """
 
     config_name = "config.json"
@@ -46,28 +56,37 @@ class StickerAutoencoder(ModelMixin, ConfigMixin):
         encoder_blocks: tuple[int, int] = (1, 1),
         decoder_widths: tuple[int, int] = (56, 112),
         decoder_blocks: tuple[int, int] = (2, 3),
+        narrowed: dict[str, int] | None = None,
     ) -> None:
         super().__init__()
+        narrowed = narrowed or {}
+
+        def blocks(coder: str, first: int, width: int, count: int) -> Iterator[nn.Module]:
+            for index in range(first, first + count):
+                inner = narrowed.get(f"{coder}.{index}", width)
+                yield ConvBlock(width, inner) if inner else nn.Identity()
+
         fine, coarse = encoder_widths
         self.encoder = nn.Sequential(
             nn.Conv2d(4, fine, 8, stride=4, padding=2),  # (B, fine, H/4, W/4)
             nn.ReLU(),
-            *(ConvBlock(fine) for _ in range(encoder_blocks[0])),
+            *blocks("encoder", 2, fine, encoder_blocks[0]),
             nn.Conv2d(fine, coarse, 4, stride=2, padding=1),  # (B, coarse, H/8, W/8)
             nn.ReLU(),
-            *(ConvBlock(coarse) for _ in range(encoder_blocks[1])),
+            *blocks("encoder", 4 + encoder_blocks[0], coarse, encoder_blocks[1]),
             nn.Conv2d(coarse, latent_channels, 3, padding=1),
         )
         fine, coarse = decoder_widths
         self.decoder = nn.Sequential(
             nn.Conv2d(latent_channels, coarse, 3, padding=1),
             nn.ReLU(),
-            *(ConvBlock(coarse) for _ in range(decoder_blocks[1])),
+            *blocks("decoder", 2, coarse, decoder_blocks[1]),
             nn.ConvTranspose2d(coarse, fine, 4, stride=2, padding=1),
             nn.ReLU(),
-            *(ConvBlock(fine) for _ in range(decoder_blocks[0])),
+            *blocks("decoder", 4 + decoder_blocks[1], fine, decoder_blocks[0]),
             nn.ConvTranspose2d(fine, 4, 8, stride=4, padding=2),
         )
+        expect_parts(self, narrowed)
         # Statistics of the raw latent: they make the latent that everybody sees zero-mean with unit variance.
         self.latents_mean: Tensor
         self.latents_std: Tensor

@@ -57,6 +57,11 @@ def cell_centres(height: int, width: int) -> Tensor:
     return torch.stack([grid_x, grid_y], dim=-1).reshape(height * width, 2)
 
 
+def full_heads(channels: int, head_dim: int) -> int:
+    """Heads of an attention that is as wide as the channels it reads."""
+    return max(1, channels // head_dim)
+
+
 def fill_padding(hidden: Tensor, mask: Tensor, null_token: Tensor) -> Tensor:
     """Hidden states (B, T, D) with a learned null token (D,) where the mask (B, T) has no token."""
     kept = mask.unsqueeze(2).to(hidden.dtype)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from edge_stickers.models.functional import attention, place_key, place_query, smooth_basis, source_points
+from edge_stickers.models.functional import attention, full_heads, place_key, place_query, smooth_basis, source_points
 
 
 class ResBlock(nn.Module):
@@ -18,17 +18,21 @@ class ResBlock(nn.Module):
         out_channels: channels out.
         embed_dim: width of the embedding.
         groups: groups of the normalisations.
+        inner: channels between the convolutions; as many as come out where None.
 
     Source: "Diffusion Models Beat GANs on Image Synthesis", section 3.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, embed_dim: int, groups: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, *, embed_dim: int, groups: int, inner: int | None = None
+    ) -> None:
         super().__init__()
+        inner = out_channels if inner is None else inner
         self.norm1 = nn.GroupNorm(groups, in_channels)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.modulation = nn.Linear(embed_dim, 2 * out_channels)
-        self.norm2 = nn.GroupNorm(groups, out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv1 = nn.Conv2d(in_channels, inner, 3, padding=1)
+        self.modulation = nn.Linear(embed_dim, 2 * inner)
+        self.norm2 = nn.GroupNorm(groups, inner)
+        self.conv2 = nn.Conv2d(inner, out_channels, 3, padding=1)
         self.skip = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
         self.activation = nn.SiLU()
         nn.init.zeros_(self.conv2.weight)
@@ -134,27 +138,27 @@ class TextAttention(nn.Module):
         channels: channels of the frames.
         head_dim: channels of a head.
         groups: groups of the normalisation.
+        heads: as many as the channels hold where None.
     """
 
-    def __init__(self, channels: int, *, head_dim: int, groups: int) -> None:
+    def __init__(self, channels: int, *, head_dim: int, groups: int, heads: int | None = None) -> None:
         super().__init__()
-        self.channels = channels
-        self.heads = max(1, channels // head_dim)
+        self.heads, self.head_dim = full_heads(channels, head_dim) if heads is None else heads, min(channels, head_dim)
+        self.width = self.heads * self.head_dim
         self.norm = nn.GroupNorm(groups, channels)
-        self.to_query = nn.Linear(channels, channels)
-        self.to_out = nn.Linear(channels, channels)
+        self.to_query = nn.Linear(channels, self.width)
+        self.to_out = nn.Linear(self.width, channels)
 
     def forward(self, x: Tensor, context_kv: Tensor) -> Tensor:
-        """(B F, C, H, W) and keys and values (B, T, 2 C) to (B F, C, H, W)."""
+        """(B F, C, H, W) and keys and values (B, T, 2 heads dim) to (B F, C, H, W)."""
         batch, channels, height, width = x.shape
-        clips, tokens = context_kv.shape[0], context_kv.shape[1]
-        dim = channels // self.heads
+        clips, tokens, dim = context_kv.shape[0], context_kv.shape[1], self.head_dim
         h = self.norm(x).reshape(clips, batch // clips, channels, height * width)
         h = h.transpose(2, 3).reshape(clips, -1, channels)  # all frames' positions are queries of one attention
         query = self.to_query(h).reshape(clips, -1, self.heads, dim).transpose(1, 2)  # (B, heads, F H W, dim)
         key, value = context_kv.chunk(2, dim=2)
         key = key.reshape(clips, tokens, self.heads, dim).transpose(1, 2)
         value = value.reshape(clips, tokens, self.heads, dim).transpose(1, 2)
-        h = attention(query, key, value).transpose(1, 2).reshape(clips, -1, channels)
+        h = attention(query, key, value).transpose(1, 2).reshape(clips, -1, self.width)
         h = self.to_out(h).reshape(batch, height * width, channels).transpose(1, 2)
         return x + h.reshape(batch, channels, height, width)

@@ -68,6 +68,8 @@ def save_pipeline(pipeline: StickerPipeline, folder: Path, *, half: bool = True)
     dtypes = [next(part.parameters()).dtype for part in parts]
     for part in parts if half else ():
         nn.Module.half(part)  # in place; the methods of the classes themselves warn of what does not matter here
+    for stale in folder.glob("*/*.safetensors*"):  # a model with fewer shards, or more, leaves others behind
+        stale.unlink()
     pipeline.save_pretrained(folder, safe_serialization=True, max_shard_size=SHARD_SIZE)
     for name in ("unet", "vae"):  # diffusers notes where on this machine they were read from
         config = folder / name / "config.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edge_stickers.models.functional import attention, frame_features, neighbour_frames
+from edge_stickers.models.functional import attention, frame_features, full_heads, neighbour_frames
 
 
 class TemporalConv(nn.Module):
@@ -39,17 +39,19 @@ class TemporalAttention(nn.Module):
         frames: F.
         head_dim: channels of a head.
         groups: groups of the normalisation.
+        heads: as many as the channels hold where None.
 
     Source: "Animated Stickers", section 3 (temporal attention after each spatial attention, zero-initialised).
     """
 
-    def __init__(self, channels: int, *, frames: int, head_dim: int, groups: int) -> None:
+    def __init__(self, channels: int, *, frames: int, head_dim: int, groups: int, heads: int | None = None) -> None:
         super().__init__()
-        self.frames, self.heads = frames, max(1, channels // head_dim)
+        self.heads, self.head_dim = full_heads(channels, head_dim) if heads is None else heads, min(channels, head_dim)
+        self.frames, self.width = frames, self.heads * self.head_dim
         self.norm = nn.GroupNorm(groups, channels)
-        self.to_query_key = nn.Linear(channels, 2 * channels)
-        self.to_value = nn.Linear(channels, channels)
-        self.to_out = nn.Linear(channels, channels)
+        self.to_query_key = nn.Linear(channels, 2 * self.width)
+        self.to_value = nn.Linear(channels, self.width)
+        self.to_out = nn.Linear(self.width, channels)
         self.frame_code = nn.Linear(8, channels, bias=False)
         self.features: Tensor
         self.register_buffer("features", frame_features(frames), persistent=False)  # (F, 8)
@@ -59,15 +61,15 @@ class TemporalAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B F, C, H, W) to the same shape."""
         batch, channels, height, width = x.shape
-        clips, dim = batch // self.frames, channels // self.heads
+        clips = batch // self.frames
         h = self.norm(x).reshape(clips, self.frames, channels, height * width)
         h = h.permute(0, 3, 1, 2).reshape(clips * height * width, self.frames, channels)
-        split = (clips * height * width, self.frames, self.heads, dim)
+        split = (clips * height * width, self.frames, self.heads, self.head_dim)
         query, key = self.to_query_key(h + self.frame_code(self.features)).chunk(2, dim=2)
         query = query.reshape(split).transpose(1, 2)  # (B H W, heads, F, dim)
         key = key.reshape(split).transpose(1, 2)
         value = self.to_value(h).reshape(split).transpose(1, 2)
-        h = self.to_out(attention(query, key, value).transpose(1, 2).reshape(-1, self.frames, channels))
+        h = self.to_out(attention(query, key, value).transpose(1, 2).reshape(-1, self.frames, self.width))
         h = h.reshape(clips, height * width, self.frames, channels).permute(0, 2, 3, 1)
         return x + h.reshape(batch, channels, height, width)
 

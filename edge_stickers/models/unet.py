@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -17,10 +17,12 @@ from edge_stickers.models.functional import (
     cell_centres,
     fill_padding,
     frame_features,
+    full_heads,
     pool_tokens,
     timestep_embedding,
 )
 from edge_stickers.models.layers import ResBlock, StillAttention, TextAttention
+from edge_stickers.models.narrowed import expect_parts
 from edge_stickers.models.temporal import TemporalAttention, TemporalConv
 
 TIME_DIM = 64
@@ -28,7 +30,10 @@ TIME_DIM = 64
 
 
 class Stage(nn.Module):
-    """One step of the UNet: read the still, read the text, transform, exchange between frames."""
+    """One step of the UNet: read the still, transform, read the text, exchange between frames.
+
+    `narrowed` are the widths of `UNetConfig.narrowed` by the names they have in this stage.
+    """
 
     def __init__(
         self,
@@ -40,24 +45,32 @@ class Stage(nn.Module):
         still: bool,
         text: bool,
         unet: dict[str, int],
+        narrowed: Mapping[str, int],
     ) -> None:
         super().__init__()
-        groups, embed = unet["norm_groups"], unet["embed_dim"]
-        attention = StillAttention(
-            in_channels,
-            still_channels,
-            heads=unet["still_heads"],
-            head_dim=unet["still_head_dim"],
-            groups=groups,
-            harmonics=unet["field_harmonics"],
-            height=size,
-            width=size,
-        )
-        self.still = attention if still else None
-        self.block = ResBlock(in_channels, channels, embed_dim=embed, groups=groups)
-        self.text = TextAttention(channels, head_dim=unet["head_dim"], groups=groups) if text else None
-        self.conv = TemporalConv(channels, frames=unet["frames"], groups=groups)
-        self.attention = TemporalAttention(channels, frames=unet["frames"], head_dim=unet["head_dim"], groups=groups)
+        groups, embed, frames, dim = unet["norm_groups"], unet["embed_dim"], unet["frames"], unet["head_dim"]
+        self.still: StillAttention | None = None
+        if still and (heads := narrowed.get("still", unet["still_heads"])):
+            self.still = StillAttention(
+                in_channels,
+                still_channels,
+                heads=heads,
+                head_dim=unet["still_head_dim"],
+                groups=groups,
+                harmonics=unet["field_harmonics"],
+                height=size,
+                width=size,
+            )
+        self.block = ResBlock(in_channels, channels, embed_dim=embed, groups=groups, inner=narrowed.get("block"))
+        self.text: TextAttention | None = None
+        if text and (heads := narrowed.get("text", full_heads(channels, dim))):
+            self.text = TextAttention(channels, head_dim=dim, groups=groups, heads=heads)
+        self.conv: nn.Module = nn.Identity()
+        if narrowed.get("conv", 1):
+            self.conv = TemporalConv(channels, frames=frames, groups=groups)
+        self.attention: nn.Module = nn.Identity()
+        if heads := narrowed.get("attention", full_heads(channels, dim)):
+            self.attention = TemporalAttention(channels, frames=frames, head_dim=dim, groups=groups, heads=heads)
 
     def forward(self, x: Tensor, still: Tensor, field: Tensor, embedding: Tensor, context_kv: Tensor | None) -> Tensor:
         """(B F, in, H, W) to (B F, C, H, W)."""
@@ -102,8 +115,10 @@ class StickerUNet(ModelMixin, ConfigMixin):
         read_channels: int = 12,
         norm_groups: int = 8,
         frames: int = 8,
+        narrowed: dict[str, int] | None = None,
     ) -> None:
         super().__init__()
+        narrowed = narrowed or {}
         unet = {
             "norm_groups": norm_groups,
             "embed_dim": embed_dim,
@@ -123,7 +138,10 @@ class StickerUNet(ModelMixin, ConfigMixin):
         self.read = StillRead(in_channels, read_channels, harmonics=field_harmonics, size=sample_size)
         self.conv_in = nn.Conv2d(2 * in_channels + read_channels + 2, widths[0], kernel, stride, padding)
         self.still_in = nn.Conv2d(in_channels + 2, widths[0], kernel, stride, padding)
-        self.still_blocks = nn.ModuleList(ResBlock(w, w, embed_dim=embed_dim, groups=norm_groups) for w in widths)
+        self.still_blocks = nn.ModuleList(
+            ResBlock(w, w, embed_dim=embed_dim, groups=norm_groups, inner=narrowed.get(f"still_blocks.{level}"))
+            for level, w in enumerate(widths)
+        )
         self.still_down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in itertools.pairwise(widths))
 
         conditions = TIME_DIM + field_width + 2 + 8  # time, what is told, strength and its square, frame
@@ -134,16 +152,18 @@ class StickerUNet(ModelMixin, ConfigMixin):
         )
         self.still_embedding = nn.Parameter(torch.zeros(1, embed_dim))
 
-        def stage(level: int, in_channels: int, *, still: bool = True) -> Stage:
-            width, text = widths[level], level > 0
-            return Stage(in_channels, width, still_channels=width, size=sizes[level], still=still, text=text, unet=unet)
+        def stage(name: str, level: int, in_channels: int, *, still: bool = True) -> Stage:
+            width, text, prefix = widths[level], level > 0, f"{name}."
+            own = {key.removeprefix(prefix): value for key, value in narrowed.items() if key.startswith(prefix)}
+            kept: dict[str, Any] = {"still": still, "text": text, "unet": unet, "narrowed": own}
+            return Stage(in_channels, width, still_channels=width, size=sizes[level], **kept)
 
-        self.down = nn.ModuleList(stage(level, widths[level]) for level in range(levels))
+        self.down = nn.ModuleList(stage(f"down.{level}", level, widths[level]) for level in range(levels))
         self.downsample = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in itertools.pairwise(widths))
-        self.middle = stage(levels - 1, widths[-1], still=False)
+        self.middle = stage("middle", levels - 1, widths[-1], still=False)
         self.up = nn.ModuleList(
             nn.ModuleList(
-                stage(level, widths[level] * (2 if index == 0 else 1), still=index == 0)
+                stage(f"up.{level}.{index}", level, widths[level] * (2 if index == 0 else 1), still=index == 0)
                 for index in range(up_blocks[level])
             )
             for level in range(levels)
@@ -154,10 +174,12 @@ class StickerUNet(ModelMixin, ConfigMixin):
         nn.init.zeros_(self.conv_out.weight)
         nn.init.zeros_(self.conv_out.bias)  # type: ignore[arg-type]
 
-        self.text_widths = [m.channels for m in self.modules() if isinstance(m, TextAttention)]
+        self.text_widths = [m.width for m in self.modules() if isinstance(m, TextAttention)]
         self.context_projection = nn.Linear(text_dim, 2 * sum(self.text_widths))
         self.field_projection = nn.Linear(text_dim, pooled_dim)
         self.null_token = nn.Parameter(torch.zeros(text_dim))
+
+        expect_parts(self, narrowed)
 
         self.coordinates: Tensor
         self.features: Tensor

@@ -50,11 +50,19 @@ class AutoencoderStage:
 
     def loss(self, model: nn.Module, batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Reconstruction, edges, equivariance of the warped share, and a pull of the latent to unit scale."""
-        warped = max(1, int(len(batch) * WARPED_SHARE))
-        theta = _random_affine(warped, generator).to(batch.device)
-        target = torch.cat([_warp(batch[:warped], theta), batch[warped:]])
+        theta, target = self.moved(batch, generator)
         out, latents = model(batch, noise=LATENT_NOISE, theta=theta, generator=generator)
-        out, target = out.float(), target.float()
+        return self.errors(out.float(), target, latents, warped=len(theta))
+
+    @staticmethod
+    def moved(batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Matrices of the warped share, and what the latents must decode to: (n, 2, 3) and (B, 4, crop, crop)."""
+        theta = _random_affine(max(1, int(len(batch) * WARPED_SHARE)), generator).to(batch.device)
+        return theta, torch.cat([_warp(batch[: len(theta)], theta), batch[len(theta) :]])
+
+    @staticmethod
+    def errors(out: Tensor, target: Tensor, latents: Tensor, *, warped: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The loss of what came out, and what else to log."""
         pull = latents.float().square().mean()
         loss = reconstruction_loss(out, target) + 0.5 * edge_loss(out, target) + 1e-3 * pull
         plain = out[warped:].detach().clamp(0, 1)

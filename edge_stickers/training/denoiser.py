@@ -81,33 +81,37 @@ class DenoiserStage:
         self, model: nn.Module, batch: LatentBatch, generator: torch.Generator
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Flow loss at random times, half of them near the pure noise where sampling starts."""
+        inputs, time = self.noisy(model, batch, generator)
+        prediction = model(*inputs).float().unflatten(0, batch.latents.shape[:2])
+        loss = self.weighted(prediction, batch.latents, time, batch)
+        return loss, self.errors(prediction, batch)
+
+    def noisy(
+        self, model: nn.Module, batch: LatentBatch, generator: torch.Generator
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """What the denoiser is given of a batch, in the order of `StickerUNet.forward`, and the times, (B,) in 0..1."""
         clean, device = batch.latents, batch.latents.device
-        clips, frames = clean.shape[:2]
+        clips = len(clean)
         uniform, near = torch.rand((2, clips), generator=generator, device=device)
         time = torch.where(near < NEAR_NOISE, 1.0 - 0.15 * uniform * uniform, uniform.clamp_min(0.02))
         noise = torch.randn(clean.shape, generator=generator, device=device)
-        hidden = encode_text(self.text_encoder, batch.tokens)
-        still = clean[:, 0]
         unet: Any = getattr(model, "module", model)
-        context = unet.project_context(hidden, batch.mask)
+        context = unet.project_context(encode_text(self.text_encoder, batch.tokens), batch.mask)
         noisy = add_noise(clean, noise, time).flatten(0, 1)
-        prediction = model(noisy, time * TRAIN_TIMESTEPS, context, still, batch.strength)
-        prediction = prediction.float().unflatten(0, (clips, frames))
-        loss = flow_loss(prediction, clean, time, weight=self._weight(batch))
-        return loss, {
-            "x0_mse": (prediction.detach() - clean).square().mean(),
-            "still_mse": (still[:, None] - clean).square().mean(),
-        }
+        return (noisy, time * TRAIN_TIMESTEPS, context, clean[:, 0], batch.strength), time
 
-    def _weight(self, batch: LatentBatch) -> Tensor:
-        """(B, F, 1, h, w): what a cell counts; see `FLAT_WEIGHT` and `CHANGE_WEIGHT`."""
+    def weighted(self, prediction: Tensor, target: Tensor, time: Tensor, batch: LatentBatch) -> Tensor:
+        """`flow_loss` with each cell counted as it counts in this batch."""
+        return flow_loss(prediction, target, time, weight=cell_weight(batch.latents, batch.holds, self.blank))
+
+    @staticmethod
+    def errors(prediction: Tensor, batch: LatentBatch) -> dict[str, Tensor]:
+        """Squared errors to log: the prediction's, and that of frames that all are the still."""
         clean = batch.latents
-        blank = self.blank.to(clean)[:, None, None]
-        filled = (clean - blank).abs().amax(dim=2, keepdim=True) > 0.1
-        changed = (clean - clean[:, :1]).abs().amax(dim=2, keepdim=True) > 0.2
-        weight = FLAT_WEIGHT + (1.0 - FLAT_WEIGHT) * (filled | filled[:, :1]).float()
-        holds = batch.holds[:, None, None, None, None]
-        return torch.where(changed & (holds > 0), CHANGE_WEIGHT, weight)
+        return {
+            "x0_mse": (prediction.detach() - clean).square().mean(),
+            "still_mse": (clean[:, :1] - clean).square().mean(),
+        }
 
     def sample(self, model: Any, path: Path) -> None:
         """Held-out clips: the real frames above the generated ones."""
@@ -130,6 +134,23 @@ class DenoiserStage:
 
         noise = torch.randn((FRAMES, *latent.shape[1:]), generator=torch.Generator().manual_seed(0)).to(device)
         return self.vae.decode(sample(predict, noise, rows(DEFAULT_STEPS)))
+
+
+def cell_weight(clean: Tensor, holds: Tensor, blank: Tensor) -> Tensor:
+    """What a cell counts, see `FLAT_WEIGHT` and `CHANGE_WEIGHT`.
+
+    Args:
+        clean: (B, F, C, h, w) latents; frame 0 is the still's.
+        holds: (B,) 1 where the sticker holds still, else 0.
+        blank: (C,) of `blank_latent`.
+
+    Returns:
+        (B, F, 1, h, w).
+    """
+    filled = (clean - blank.to(clean)[:, None, None]).abs().amax(dim=2, keepdim=True) > 0.1
+    changed = (clean - clean[:, :1]).abs().amax(dim=2, keepdim=True) > 0.2
+    weight = FLAT_WEIGHT + (1.0 - FLAT_WEIGHT) * (filled | filled[:, :1]).float()
+    return torch.where(changed & (holds[:, None, None, None, None] > 0), CHANGE_WEIGHT, weight)
 
 
 @torch.no_grad()

@@ -78,23 +78,23 @@ def train_student(
             output / "runs/autoencoder",
             stop_after=stop_after,
         )
-        _assign(trainable, average)
+        assign_average(trainable, average)
         set_statistics(pipeline.vae, source)
         save_pipeline(pipeline, model)
     if "motion" in stages:
         stage = MotionStage(
             pipeline.unet.float(),
-            pipeline.text_encoder.float().to(_device()),
+            pipeline.text_encoder.float().to(training_device()),
             pipeline.tokenizer.backend_tokenizer,
             source,
             held_out,
         )
         average = train(stage, motion_plan, output / "runs/motion", stop_after=stop_after)
-        _assign(stage.model, average)
+        assign_average(stage.model, average)
         save_pipeline(pipeline, model)
     if "denoiser" in stages:
         average = _train_denoiser(pipeline, source, held_out, denoiser_plan, clips, output / "runs", stop_after)
-        _assign(pipeline.unet, average)
+        assign_average(pipeline.unet, average)
         save_pipeline(pipeline, model)
     (output / "record.json").write_text(
         json.dumps(
@@ -124,7 +124,7 @@ def _train_denoiser(
     runs: Path,
     stop_after: float | None,
 ) -> dict[str, Tensor]:
-    device = _device()
+    device = training_device()
     vae = pipeline.vae.float().to(device=device, memory_format=torch.channels_last).eval()
     tokenizer = pipeline.tokenizer.backend_tokenizer
     cache = LatentCache(runs / "latents", vae, source, count=clips)
@@ -135,7 +135,8 @@ def _train_denoiser(
     return train(stage, plan, runs / "denoiser", stop_after=stop_after)
 
 
-def _device() -> torch.device:
+def training_device() -> torch.device:
+    """The GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -151,7 +152,8 @@ def _start(folder: Path | None, preset_name: str, source: ClipSource) -> Sticker
 
 
 @torch.no_grad()
-def _assign(module: nn.Module, average: Mapping[str, Tensor]) -> None:
+def assign_average(module: nn.Module, average: Mapping[str, Tensor]) -> None:
+    """Gives a model the averaged parameters that `train` returned."""
     for name, parameter in module.named_parameters():
         if name in average:
             parameter.copy_(average[name])

@@ -1,0 +1,1 @@
+"""Structured pruning: what may go, how much each matters, a smaller model without it, and its recovery."""
