@@ -80,6 +80,29 @@ def tiny_model(tiny_pipeline, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def discs(tmp_path_factory) -> Path:
+    """Forty drawings of two colours to train on; with so many, every split has some."""
+    folder = tmp_path_factory.mktemp("discs")
+    for number in range(40):
+        (folder / f"disc-{number}.svg").write_text(
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 36 36"><circle cx="18" cy="18" r="{8 + number % 9}" '
+            f'fill="#C{number % 10}4433"/><path d="M18 4h9v9z" fill="#2244{number + 10}"/></svg>'
+        )
+    return folder
+
+
+@pytest.fixture
+def tiny_sentences(monkeypatch) -> None:
+    """Motions told in words that the tiny tokenizer has: it would spell all others, past its 30 tokens."""
+    from edge_stickers.data import dataset
+
+    verbs = ("hops", "waves", "spins", "moves up")
+    monkeypatch.setattr(
+        dataset, "caption", lambda motion, name, rng, phrasings: f"the cat {verbs[int(rng.integers(4))]}"
+    )
+
+
+@pytest.fixture(scope="session")
 def torchscript_runtime():
     """The runtime "onnx" runs TorchScript programs instead, and converting to it traces: quick, and whole otherwise.
 

@@ -25,7 +25,7 @@ LAYERS = (
     {"quantize"},
     {"convert"},
     {"runtimes"},
-    {"build", "build_video_unet", "animator", "prune_sweep"},
+    {"build", "build_video_unet", "animator", "evaluate_animator", "prune_sweep"},
     {"cli"},
 )
 """A part imports from its own layer and from those before it; "" is the package itself, which imports lazily."""

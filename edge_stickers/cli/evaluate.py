@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import click
 
 from edge_stickers.cli.options import SPLITS, chosen_folder, json_option, source_options
 from edge_stickers.cli.output import print_json, print_tables
-
-if TYPE_CHECKING:
-    from edge_stickers.animator import Animator
-    from edge_stickers.evaluation.evaluate import Animate, FloatArray
 
 EXAMPLES = """\b
 Examples:
@@ -56,17 +51,10 @@ def command(
     source = fetch_twemoji() if stickers is None else stickers
     list_stickers(source, part)  # says what is wrong with it before a model is loaded
     with load(folder, runtime=runtime) as animator:
-        from edge_stickers.evaluation.evaluate import evaluate
+        from edge_stickers.evaluate_animator import evaluate_animator
 
-        report = evaluate(
-            _animate_with(animator, steps),
-            source=source,
-            autoencoder=lambda still: _rebuilt(animator, still),
-            clips=clips,
-            seed=seed,
-            split=part,
-            size=animator.settings.size,
-            sheet=sheet,
+        report = evaluate_animator(
+            animator, source=source, clips=clips, seed=seed, steps=steps, split=part, sheet=sheet
         )
     if markdown is not None:
         write_atomically(markdown, report.to_markdown().encode())
@@ -74,27 +62,3 @@ def command(
         print_json(json.loads(report.to_json()))
     else:
         print_tables(report.tables())
-
-
-def _animate_with(animator: Animator, steps: int | None) -> Animate:
-    """The animator as `evaluate` calls it: stills that lie in their canvas already, and frames as floats."""
-    from PIL import Image
-
-    from edge_stickers.media.canvas import premultiply, unpremultiply
-
-    animator.settings = replace(animator.settings, margin=0.0)
-
-    def animate(still: FloatArray, prompt: str, motion: float, seed: int) -> FloatArray:
-        picture = Image.fromarray(unpremultiply(still[None])[0])
-        clip = animator.animate(picture, prompt, steps=steps, seed=seed, motion=motion)
-        return premultiply(clip.frames)
-
-    return animate
-
-
-def _rebuilt(animator: Animator, still: FloatArray) -> FloatArray:
-    """(4, H, W) encoded and decoded; a decoder takes as many frames as it was built for."""
-    latents = animator.engine.run("image_encoder", {"image": still[None]})["image_latents"]
-    frames = animator.engine.sessions["decoder"].inputs[0].shape[0]
-    image: FloatArray = animator.engine.run("decoder", {"latents": latents.repeat(frames, axis=0)})["image"][0]
-    return image

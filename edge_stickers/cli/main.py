@@ -23,6 +23,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "build": "edge_stickers.cli.build",
         "convert": "edge_stickers.cli.convert",
         "quantize": "edge_stickers.cli.quantize",
+        "prune": "edge_stickers.cli.prune",
         "verify": "edge_stickers.cli.verify",
         "inspect": "edge_stickers.cli.inspect",
         "evaluate": "edge_stickers.cli.evaluate",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +10,12 @@ import click
 
 from edge_stickers.cli.options import json_option
 from edge_stickers.cli.output import print_json
+from edge_stickers.cli.plans import changed, read_plan
 from edge_stickers.config import PRESETS
 from edge_stickers.training.plan import STAGES
 
 if TYPE_CHECKING:
-    from edge_stickers.training.plan import StageName, StagePlan
+    from edge_stickers.training.plan import StageName
 
 EXAMPLES = """\b
 Examples:
@@ -96,10 +95,10 @@ def _train(
     from edge_stickers.training.plan import AUTOENCODER_PLAN, DENOISER_PLAN, MOTION_PLAN
 
     preset(preset_name)
-    asked = _read_plan(plan) if plan is not None else {}
+    asked = read_plan(plan, STAGES) if plan is not None else {}
     given = {name: value for name, value in changes.items() if value is not None}
     plans = {
-        name: _changed(name, default, {**asked.get(name, {}), **given})
+        name: changed(name, default, {**asked.get(name, {}), **given})
         for name, default in (
             ("autoencoder", AUTOENCODER_PLAN),
             ("motion", MOTION_PLAN),
@@ -123,38 +122,3 @@ def _train(
         stop_after=stop_after,
         **limited,
     )
-
-
-def _read_plan(path: Path) -> dict[str, Any]:
-    """The plan's stages and its number of clips; a run's own `record.json` is a plan, too."""
-    from edge_stickers.errors import InputError
-
-    example = 'expected a training plan such as {"denoiser": {"steps": 4000}}'
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); {example}; check the path") from None
-    except ValueError as error:
-        raise InputError(f"{path} is no JSON ({error}); {example}") from None
-    if not isinstance(value, dict) or not {*STAGES, "clips"} & value.keys():
-        raise InputError(f"{path} names none of {', '.join(STAGES)} and clips; {example}")
-    for stage in STAGES:
-        if not isinstance(value.get(stage, {}), dict):
-            raise InputError(f"{path}: {stage} is a {type(value[stage]).__name__}; {example}")
-    if not isinstance(value.get("clips", 1), int):
-        raise InputError(f"{path}: clips is {value['clips']!r}; expected a whole number")
-    return value
-
-
-def _changed(stage: str, default: StagePlan, changes: dict[str, Any]) -> StagePlan:
-    """The stage's plan with some of its fields set otherwise."""
-    from edge_stickers.errors import InputError
-
-    kinds = {field.name: type(getattr(default, field.name)) for field in fields(default)}
-    for name, value in changes.items():
-        if name not in kinds:
-            raise InputError(f"{stage} has no {name!r}; known: {', '.join(kinds)}")
-        fits = isinstance(value, kinds[name]) or (kinds[name] is float and isinstance(value, int))
-        if not fits or isinstance(value, bool):
-            raise InputError(f"{stage}: {name} is {value!r}; expected {kinds[name].__name__}")
-    return replace(default, **changes)

@@ -57,11 +57,7 @@ def cut(pipeline: StickerPipeline, goes: Mapping[str, Sequence[int]]) -> Sticker
         new.load_state_dict({key: value for key, value in old.state_dict().items() if key in kept})
         parts[name] = new.eval()
     if width:
-        encoder = parts["text_encoder"]
-        encoder.config.intermediate_size = width
-        new = type(encoder)(encoder.config)
-        new.load_state_dict(encoder.state_dict())
-        parts["text_encoder"] = new.eval()
+        parts["text_encoder"].config.intermediate_size = width  # its layers are what they shall be already
     return StickerPipeline(**parts, tokenizer=pipeline.tokenizer, scheduler=pipeline.scheduler)
 
 

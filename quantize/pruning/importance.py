@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from edge_stickers.data.dataset import ClipSource
-from edge_stickers.models.autoencoder import COMPRESSION
 from edge_stickers.models.pipeline import StickerPipeline
 from edge_stickers.models.tokens import tokenize
 from edge_stickers.quantize.pruning.structures import Structure
@@ -28,7 +26,7 @@ def measure_importance(
     pipeline: StickerPipeline,
     structures: Sequence[Structure],
     *,
-    stickers: Path,
+    source: ClipSource,
     clips: int = CLIPS,
     seed: int = 0,
     on_clip: Callable[[int, int], None] = lambda _done, _all: None,
@@ -42,9 +40,9 @@ def measure_importance(
     Args:
         pipeline: the student, fp32; its weights are not changed.
         structures: of it.
-        stickers: a folder of stills that the motion library can animate.
+        source: of clips that the student was trained on.
         clips: how many.
-        seed: of clips, times and noise.
+        seed: of the noise.
         on_clip: (clips done, clips in all).
 
     Returns:
@@ -52,11 +50,9 @@ def measure_importance(
 
     Source: "Importance Estimation for Neural Network Pruning" (arXiv 1906.10771), equation 8, on gates.
     """
-    size = pipeline.unet.config.sample_size * COMPRESSION
-    source = ClipSource(stickers, split=None, size=size, seed=seed)
     for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
         part.requires_grad_(False).eval()
-    blank = blank_latent(pipeline.vae, size)
+    blank = blank_latent(pipeline.vae, source.size)
     scores: dict[str, Tensor] = {}
     with _gates(structures) as gates:
         for index in range(clips):

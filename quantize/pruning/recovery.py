@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from edge_stickers.data.dataset import ClipSource
+from edge_stickers.errors import InputError
 from edge_stickers.models.autoencoder import ConvBlock, StickerAutoencoder
 from edge_stickers.models.pipeline import StickerPipeline
+from edge_stickers.models.text import tokenize
 from edge_stickers.models.unet import Stage, StickerUNet
 from edge_stickers.training.autoencoder import LATENT_NOISE, AutoencoderStage, TrainableAutoencoder
 from edge_stickers.training.denoiser import DenoiserStage
@@ -23,12 +25,31 @@ from edge_stickers.training.motion import encode_text
 from edge_stickers.training.plan import StagePlan
 from edge_stickers.training.student import assign_average, training_device
 
-FEATURE_WEIGHT = 1.0
-"""Weight of the features' error, which is measured in units of their own variance."""
-DENOISER_RECOVERY = StagePlan(steps=6000, batch_size=4, learning_rate=8e-4, ema_decay=0.998)
-"""24,000 clips."""
-DECODER_RECOVERY = StagePlan(steps=3000, batch_size=16, learning_rate=1e-3, warmup_steps=100, ema_decay=0.998)
-"""48,000 crops of 128 pixels."""
+DENOISER_FEATURES, DECODER_FEATURES = 0.2, 1.0
+"""Weights of the features' error, in units of their own variance, beside losses of the output of about 0.1."""
+
+
+TEXT_RECOVERY = StagePlan(steps=600, batch_size=64, learning_rate=5e-4, warmup_steps=50, ema_decay=0.99, precision="no")
+"""38,400 sentences."""
+DECODER_RECOVERY = StagePlan(steps=2000, batch_size=16, learning_rate=1e-3, warmup_steps=100, ema_decay=0.998)
+"""32,000 crops of 128 pixels."""
+DENOISER_RECOVERY = StagePlan(steps=3500, batch_size=4, learning_rate=8e-4, ema_decay=0.998)
+"""14,000 clips."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryPlan:
+    """How long what was pruned learns from what it was cut from, part by part; parts that are whole are left alone."""
+
+    text_encoder: StagePlan = TEXT_RECOVERY
+    decoder: StagePlan = DECODER_RECOVERY
+    denoiser: StagePlan = DENOISER_RECOVERY
+    clips: int = 10_000
+    """How many are encoded for the denoiser, which sees some of them several times."""
+
+    def __post_init__(self) -> None:
+        if self.clips < 1:
+            raise InputError(f"clips must be at least 1, got {self.clips}")
 
 
 class Taps:
@@ -65,14 +86,45 @@ def _is_stage(_: str, module: nn.Module) -> bool:
     return isinstance(module, Stage)
 
 
+class TextRecovery:
+    """The text encoder alone: what it says of each token, against what the unpruned one says.
+
+    Args:
+        pruned: the student.
+        teacher: the one it was made of.
+        source: of sentences.
+    """
+
+    name = "text_encoder"
+
+    def __init__(self, pruned: StickerPipeline, teacher: StickerPipeline, source: ClipSource) -> None:
+        self.model: nn.Module = pruned.text_encoder.requires_grad_(True)
+        self.teacher = teacher.text_encoder.requires_grad_(False).eval()
+        self.tokenizer, self.source = pruned.tokenizer.backend_tokenizer, source
+
+    def batch(self, indices: range, device: torch.device) -> Tensor:
+        """(B, T) int64 tokens of the sentences with these numbers."""
+        sentences = [self.source.plan(index).caption for index in indices]
+        return torch.tensor([tokenize(self.tokenizer, sentence)[0] for sentence in sentences], device=device)
+
+    def loss(self, model: nn.Module, batch: Tensor, _generator: torch.Generator) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Squared error of the last hidden states, in units of their variance, where there are tokens."""
+        there = batch != 0
+        told = encode_text(self.teacher, batch)[there]
+        mask = there.long()
+        said = model(input_ids=batch, attention_mask=mask).last_hidden_state[there]
+        return feature_loss({"last": said}, {"last": told}), {}
+
+    def sample(self, model: nn.Module, path: Path) -> None:
+        """Sentences make no picture."""
+
+
 class DenoiserRecovery(DenoiserStage):
     """The denoiser's stage with a teacher: half of the loss is against the clips, half against what the teacher says.
 
     Args:
-        unet: the pruned denoiser.
+        pruned: the student.
         teacher: the one it was made of.
-        text_encoder: frozen.
-        tokenizer: its tokenizer.
         cache: encoded clips.
         held_out: for pictures.
         seed: of the order of the clips.
@@ -82,34 +134,33 @@ class DenoiserRecovery(DenoiserStage):
 
     def __init__(
         self,
-        unet: StickerUNet,
-        teacher: StickerUNet,
-        text_encoder: Any,
-        tokenizer: Tokenizer,
+        pruned: StickerPipeline,
+        teacher: StickerPipeline,
         cache: LatentCache,
         held_out: ClipSource,
         *,
         seed: int = 0,
     ) -> None:
-        super().__init__(unet, text_encoder, tokenizer, cache, held_out, seed=seed)
-        self.teacher = teacher.requires_grad_(False).eval()
-        self.taps, self.teacher_taps = Taps(unet, _is_stage), Taps(teacher, _is_stage)
+        tokenizer = pruned.tokenizer.backend_tokenizer
+        super().__init__(pruned.unet, pruned.text_encoder, tokenizer, cache, held_out, seed=seed)
+        self.teacher: StickerUNet = teacher.unet.requires_grad_(False).eval()
+        self.teacher_text = teacher.text_encoder.requires_grad_(False).eval()
+        self.taps, self.teacher_taps = Taps(pruned.unet, _is_stage), Taps(self.teacher, _is_stage)
 
     def loss(
         self, model: nn.Module, batch: LatentBatch, generator: torch.Generator
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Flow losses against the clips and the teacher, and the features' error."""
         inputs, time = self.noisy(model, batch, generator)
-        prediction = model(*inputs).float().unflatten(0, batch.latents.shape[:2])
+        shape = batch.latents.shape[:2]
+        prediction = model(*inputs).float().unflatten(0, shape)
         with torch.no_grad():
-            context = self.teacher.project_context(encode_text(self.text_encoder, batch.tokens), batch.mask)
-            told = (
-                self.teacher(inputs[0], inputs[1], context, *inputs[3:]).float().unflatten(0, batch.latents.shape[:2])
-            )
+            context = self.teacher.project_context(encode_text(self.teacher_text, batch.tokens), batch.mask)
+            told = self.teacher(*inputs[:2], context, *inputs[3:]).float().unflatten(0, shape)
         truth = self.weighted(prediction, batch.latents, time, batch)
         teaching = self.weighted(prediction, told, time, batch)
         features = feature_loss(self.taps.features, self.teacher_taps.features)
-        return 0.5 * (truth + teaching) + FEATURE_WEIGHT * features, {
+        return 0.5 * (truth + teaching) + DENOISER_FEATURES * features, {
             "truth": truth.detach(),
             "teaching": teaching.detach(),
             "features": features.detach(),
@@ -151,7 +202,7 @@ class DecoderRecovery(AutoencoderStage):
         loss, metrics = self.errors(out.float(), target, latents, warped=len(theta))
         teaching = F.l1_loss(out.float(), told.float())
         features = feature_loss(self.taps.features, self.teacher_taps.features)
-        return loss + teaching + FEATURE_WEIGHT * features, {
+        return loss + teaching + DECODER_FEATURES * features, {
             **metrics,
             "teaching": teaching.detach(),
             "features": features.detach(),
@@ -165,37 +216,38 @@ def recover(
     *,
     source: ClipSource,
     held_out: ClipSource,
-    denoiser_plan: StagePlan = DENOISER_RECOVERY,
-    decoder_plan: StagePlan = DECODER_RECOVERY,
-    clips: int = 10_000,
+    plan: RecoveryPlan,
+    latents: Path | None = None,
     stop_after: float | None = None,
 ) -> None:
-    """Trains what was pruned, the decoder first, in place; a run that was cut off goes on where it stopped.
+    """Trains what was pruned, the denoiser last, in place; a run that was cut off goes on where it stopped.
 
     The encoder and the motion field are the teacher's, as they are: all clips are encoded once for both.
 
     Args:
         pruned: of `cut`.
-        teacher: what it was cut from.
-        output: for checkpoints, latents, logs and samples.
+        teacher: what it was cut from; it is moved to the device of the training and frozen.
+        output: for checkpoints, logs and samples.
         source: of training clips.
         held_out: for pictures.
-        denoiser_plan: of the denoiser.
-        decoder_plan: of the decoder.
-        clips: how many are encoded for the denoiser, which sees each several times.
+        plan: how long.
+        latents: where encoded clips are kept; in the output where None.
         stop_after: seconds after which a stage saves and ends early.
     """
     device = training_device()
-    for part in (pruned.text_encoder, teacher.unet, teacher.vae):
+    for part in (pruned.text_encoder, teacher.text_encoder, teacher.unet, teacher.vae):
         part.to(device)
+    if pruned.text_encoder.config.intermediate_size != teacher.text_encoder.config.intermediate_size:
+        sentences = TextRecovery(pruned, teacher, source)
+        assign_average(
+            sentences.model, train(sentences, plan.text_encoder, output / "text_encoder", stop_after=stop_after)
+        )
     if pruned.vae.config.narrowed != teacher.vae.config.narrowed:
-        stage = DecoderRecovery(pruned.vae, teacher.vae, source, held_out)
-        assign_average(stage.model, train(stage, decoder_plan, output / "decoder", stop_after=stop_after))
+        decoder = DecoderRecovery(pruned.vae, teacher.vae, source, held_out)
+        assign_average(decoder.model, train(decoder, plan.decoder, output / "decoder", stop_after=stop_after))
     if pruned.unet.config.narrowed != teacher.unet.config.narrowed:
         vae = teacher.vae.to(device=device, memory_format=torch.channels_last).eval()
-        cache = LatentCache(output / "latents", vae, source, count=clips)
+        cache = LatentCache(latents or output / "latents", vae, source, count=plan.clips)
         cache.fill()
-        tokenizer = pruned.tokenizer.backend_tokenizer
-        unets = pruned.unet, teacher.unet
-        denoiser = DenoiserRecovery(*unets, pruned.text_encoder, tokenizer, cache, held_out, seed=denoiser_plan.seed)
-        assign_average(pruned.unet, train(denoiser, denoiser_plan, output / "denoiser", stop_after=stop_after))
+        denoiser = DenoiserRecovery(pruned, teacher, cache, held_out, seed=plan.denoiser.seed)
+        assign_average(pruned.unet, train(denoiser, plan.denoiser, output / "denoiser", stop_after=stop_after))

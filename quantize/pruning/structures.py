@@ -105,7 +105,7 @@ def _units(name: str, module: nn.Module) -> Iterator[tuple[Kind, nn.Module, int,
             yield "whole", module.conv, 1, 0, 1, (name,)
         case nn.Module(
             intermediate=nn.Module(dense=nn.Linear() as wide), output=nn.Module(dense=nn.Linear() as narrow)
-        ):
+        ) if wide.out_features > FEED_FORWARD_STEP:
             units = wide.out_features // FEED_FORWARD_STEP
             yield "feed_forward", narrow, units, 1, 1, (f"{name}.intermediate.dense", f"{name}.output.dense")
         case _:
@@ -122,7 +122,7 @@ def clip_flops(pipeline: StickerPipeline, *, steps: int) -> dict[str, float]:
     total: dict[str, float] = dict.fromkeys(PARTS, 0.0)
     specs = component_specs(pipeline)
     for component, module in component_modules(pipeline).items():
-        with FlopCounterMode(module, display=False, depth=20) as counter, torch.no_grad():
+        with FlopCounterMode(display=False, depth=20) as counter, torch.no_grad():
             module(*specs[component].example())
         part = PART_OF[component]
         for name, operations in counter.get_flop_counts().items():

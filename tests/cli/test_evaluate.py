@@ -6,8 +6,6 @@ import json
 
 import numpy as np
 
-from edge_stickers.cli.evaluate import _animate_with, _rebuilt
-
 
 def test_it_reports_as_json_markdown_and_a_sheet(call, few, tiny_model, tmp_path, monkeypatch):
     """The tiny model's frames are too small to be registered: a still stands in for it, at 64 pixels."""
@@ -34,28 +32,6 @@ def test_it_reports_as_json_markdown_and_a_sheet(call, few, tiny_model, tmp_path
     assert sheet.is_file()
     assert "2 clips of 1 stickers" in markdown.read_text()
     assert "as_told" in call(*arguments).out
-
-
-def test_stills_reach_the_model_as_they_lie_in_their_canvas(tiny_pipeline):
-    from edge_stickers.animator import animator_of
-
-    animator = animator_of(tiny_pipeline)
-    seen = []
-    encoder = animator.engine.sessions["image_encoder"]
-    run = encoder.run
-
-    def watched(inputs, *, cancel=None):
-        seen.append(inputs["image"])
-        return run(inputs, cancel=cancel)
-
-    encoder.run = watched
-    still = np.zeros((4, 32, 32), np.float32)
-    still[:, 3:9, 20:30] = np.array([0.5, 0.25, 0.0, 1.0], np.float32)[:, None, None]
-    frames = _animate_with(animator, 1)(still, "the cat hops", 0.5, 0)
-    assert np.abs(seen[0][0] - still).max() <= 1 / 255
-    assert frames.shape == (8, 4, 32, 32)
-    assert (frames[:, :3] <= frames[:, 3:] + 1e-6).all()  # premultiplied
-    assert _rebuilt(animator, still).shape == (4, 32, 32)
 
 
 def test_what_cannot_be_evaluated(refused, few, tiny_model, tmp_path):

@@ -10,10 +10,9 @@ import pytest
 import torch
 
 from edge_stickers.config import PRESETS, AutoencoderConfig, Preset, TextConfig, UNetConfig
-from edge_stickers.data import dataset
 from edge_stickers.data.dataset import ClipSource
 from edge_stickers.models.pipeline import load_pipeline
-from edge_stickers.training.denoiser import CHANGE_WEIGHT, FLAT_WEIGHT, REPEATS, DenoiserStage
+from edge_stickers.training.denoiser import CHANGE_WEIGHT, FLAT_WEIGHT, REPEATS, DenoiserStage, cell_weight
 from edge_stickers.training.latents import LatentCache, holds_still
 from edge_stickers.training.plan import StagePlan
 from edge_stickers.training.student import train_student
@@ -21,30 +20,12 @@ from edge_stickers.training.student import train_student
 CLIPS = 24
 
 
-@pytest.fixture(scope="module")
-def stickers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty discs of two colours; with so many, every split has some."""
-    folder = tmp_path_factory.mktemp("discs")
-    for number in range(40):
-        (folder / f"disc-{number}.svg").write_text(
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 36 36"><circle cx="18" cy="18" r="{8 + number % 9}" '
-            f'fill="#C{number % 10}4433"/><path d="M18 4h9v9z" fill="#2244{number + 10}"/></svg>'
-        )
-    return folder
+pytestmark = pytest.mark.usefixtures("tiny_sentences")
 
 
 @pytest.fixture(scope="module")
-def source(stickers: Path, tmp_path_factory: pytest.TempPathFactory) -> ClipSource:
-    return ClipSource(stickers, split="train", size=32, cache=tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(autouse=True)
-def sentences(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Words that the tiny tokenizer has: it would spell all others, past its 30 tokens."""
-    verbs = ("hops", "waves", "spins", "moves up")
-    monkeypatch.setattr(
-        dataset, "caption", lambda motion, name, rng, phrasings: f"the cat {verbs[int(rng.integers(4))]}"
-    )
+def source(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> ClipSource:
+    return ClipSource(discs, split="train", size=32, cache=tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture
@@ -100,7 +81,7 @@ def test_what_changes_on_a_sticker_that_holds_weighs_most(stage):
     held = next(i for i in range(CLIPS) if holds_still(stage.cache.source.plan(i).motion))
     moved = next(i for i in range(CLIPS) if stage.cache.source.plan(i).motion.family == "travel")
     batch = stage.cache.read([held, moved], stage.tokenizer, torch.device("cpu"), tellings=[0, 0])
-    weight = stage._weight(batch)
+    weight = cell_weight(batch.latents, batch.holds, stage.blank)
     assert set(weight[1].unique().tolist()) <= {FLAT_WEIGHT, 1.0}
     assert set(weight[0].unique().tolist()) <= {FLAT_WEIGHT, 1.0, CHANGE_WEIGHT}
     changed = (batch.latents[0] - batch.latents[0, :1]).abs().amax(dim=1, keepdim=True) > 0.2
@@ -108,7 +89,7 @@ def test_what_changes_on_a_sticker_that_holds_weighs_most(stage):
 
 
 @pytest.mark.slow
-def test_all_stages_from_stickers_to_a_folder_and_on_again(tiny_model: Path, stickers: Path, tmp_path, monkeypatch):
+def test_all_stages_from_stickers_to_a_folder_and_on_again(tiny_model: Path, discs: Path, tmp_path, monkeypatch):
     tiny = Preset("tiny", 32, AutoencoderConfig(), UNetConfig(), TextConfig())
     monkeypatch.setitem(PRESETS, "tiny", tiny)
 
@@ -118,7 +99,7 @@ def test_all_stages_from_stickers_to_a_folder_and_on_again(tiny_model: Path, sti
     def run(steps: int) -> Path:
         return train_student(
             tmp_path / "run",
-            stickers=stickers,
+            stickers=discs,
             preset_name="tiny",
             autoencoder_plan=plan(2),
             motion_plan=plan(2),
