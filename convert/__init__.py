@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edge_stickers.convert.jobs import Conversion
     from edge_stickers.convert.targets.base import Artifact, Extra
     from edge_stickers.models.pipeline import StickerPipeline
-    from edge_stickers.quantize.recipe import Recipe
+    from edge_stickers.quantize.recipe import Range, Recipe
     from edge_stickers.spec import Component
 
 __all__ = ["convert"]
@@ -75,22 +75,24 @@ def convert(
         raise InputError(f"no component named {unknown[0]!r}; known: {', '.join(COMPONENTS)}")
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; make it first")
-    recipes = [choose_recipe(each, recipe) for each in chosen]
+    fitted = [choose_recipe(each, recipe) for each in chosen]
     for each in chosen:
         require_libraries(each)
 
     modules, specs = component_modules(pipeline), component_specs(pipeline)
     layers = layers_of(modules)
-    for made_by in recipes:
-        check_layers(made_by, layers)
-    if any(made_by.wants_ranges for made_by in recipes):
+    for each_recipe in fitted:
+        check_layers(each_recipe.recipe, layers)
+    wanting = [each_recipe.recipe for each_recipe in fitted if each_recipe.recipe.wants_ranges]
+    ranges: dict[str, Range] = {}
+    if wanting:
         from edge_stickers.quantize.calibration import calibrate
 
-        # One was asked for, by name.
-        recipes = [calibrate(pipeline, recipes[0], on_clip=on_clip)] * len(recipes)
+        ranges = calibrate(pipeline, wanting[0], on_clip=on_clip).ranges  # one was asked for, and maps leave w8a8 alone
+    recipes = [each.recipe.model_copy(update={"ranges": ranges}) if ranges else each.recipe for each in fitted]
     conversions = [
-        Conversion(each, modules[name], specs[name], made_by)
-        for each, made_by in zip(chosen, recipes, strict=True)
+        Conversion(each, modules[name], specs[name], made_by, suited.mapped)
+        for each, made_by, suited in zip(chosen, recipes, fitted, strict=True)
         for name in components or COMPONENTS
     ]
     return convert_all(conversions, folder, cache=cache, jobs=jobs, on_done=on_done)

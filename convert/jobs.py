@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +13,8 @@ from torch import nn
 
 from edge_stickers.convert.targets.base import Artifact, Target
 from edge_stickers.errors import ConversionError
+from edge_stickers.quantize.layers import layers_of
+from edge_stickers.quantize.mapping import Decision, decisions_of
 from edge_stickers.quantize.recipe import Recipe
 from edge_stickers.spec import ComponentSpec
 
@@ -35,6 +37,8 @@ class Conversion:
     """In evaluation mode."""
     spec: ComponentSpec
     recipe: Recipe
+    mapped: tuple[str, ...] = ()
+    """What the recipe asked for before it was fitted to the target."""
 
     def lower(self, folder: Path) -> Artifact:
         """Writes the files below `folder`; see `Target.lower`."""
@@ -44,6 +48,12 @@ class Conversion:
     def parameters(self) -> int:
         """Number of weights."""
         return sum(parameter.numel() for parameter in self.module.parameters())
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """What each rule of the recipe decides about this component."""
+        layers = layers_of({self.spec.component: self.module})
+        return decisions_of(self.recipe, {name: operator for name, (_, operator) in layers.items()})
 
 
 def convert_all(
@@ -90,7 +100,11 @@ def convert_all(
     else:
         for index in waiting:
             finish(index, conversions[index].lower(folder))
-    return [artifact for artifact in artifacts if artifact is not None]
+    return [
+        replace(artifact, mapped=each.mapped, decisions=each.decisions)
+        for artifact, each in zip(artifacts, conversions, strict=True)
+        if artifact is not None
+    ]
 
 
 def jobs_for(conversions: Sequence[Conversion]) -> int:

@@ -62,6 +62,8 @@ class BuiltComponent:
         reused: whether it was lowered before, from the same model with the same code and tools.
         delegate_calls: None where the target has no delegates.
         undelegated: operators left to the runtime's own kernels, with their number.
+        decisions: what each rule of the recipe decided: precision, number of layers, the rule, why.
+        mapped: what the recipe asked for and got otherwise, for the target has no such precision.
         not_run_here: why it cannot be verified on this machine; empty where it can.
     """
 
@@ -74,6 +76,8 @@ class BuiltComponent:
     reused: bool = False
     delegate_calls: int | None = None
     undelegated: dict[str, int] | None = None
+    decisions: tuple[dict[str, Any], ...] = ()
+    mapped: tuple[str, ...] = ()
     not_run_here: str = ""
 
 
@@ -342,7 +346,9 @@ def _write_reports(part: Path, manifest: Manifest, report: BuildReport) -> None:
     assert report.verified is not None  # for the type checker
     contents = report.to_json()
     (part / "report.json").write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
-    (part / "report.html").write_text(render_report(manifest, contents["verified"]), encoding="utf-8")
+    (part / "report.html").write_text(
+        render_report(manifest, contents["verified"], contents["components"]), encoding="utf-8"
+    )
     files = (*manifest.files, *(file_entry(part, part / name) for name in ("report.json", "report.html")))
     (part / MANIFEST).write_text(to_json(manifest.model_copy(update={"files": files})), encoding="utf-8")
 
@@ -359,6 +365,8 @@ def built_component(artifact: Artifact, part: Path) -> BuiltComponent:
         reused=artifact.reused,
         delegate_calls=artifact.delegate_calls,
         undelegated=dict(artifact.undelegated or {}),
+        decisions=tuple(asdict(each) for each in artifact.decisions),
+        mapped=tuple(artifact.mapped),
         not_run_here=availability(artifact.target, backend=artifact.backend) or "",
     )
 

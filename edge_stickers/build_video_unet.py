@@ -88,7 +88,8 @@ def build_video_unet(
     start = time.monotonic()
     say = progress or (lambda _what, _share: None)
     chosen = [find(name, backend=backend, extras=extras) for name in dict.fromkeys(targets)]
-    recipes = [choose_recipe(each, recipe) for each in chosen]
+    fitted = [choose_recipe(each, recipe) for each in chosen]
+    recipes = [each.recipe for each in fitted]
     if any(each.wants_ranges for each in recipes):
         raise InputError(
             f"recipe {recipes[0].name} has to be calibrated, and a video UNet alone makes no clips; expected one that "
@@ -109,8 +110,8 @@ def build_video_unet(
     parts = [(module, spec)] if whole else list(split_conditions(module, spec))
     with replacing(Path(out), is_ours=_is_ours) as part:
         conversions = [
-            Conversion(each, piece, named, made_by)
-            for each, made_by in zip(chosen, recipes, strict=True)
+            Conversion(each, piece, named, suited.recipe, suited.mapped)
+            for each, suited in zip(chosen, fitted, strict=True)
             for piece, named in parts
         ]
         say(f"converting {module.kind} for {', '.join(each.name for each in chosen)}", 0.02)

@@ -7,29 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-import edge_stickers
-from edge_stickers.config import STEP_COUNTS, STILL_MARGIN
-from edge_stickers.data.captions import caption
-from edge_stickers.data.families import FAMILIES
-from edge_stickers.data.stickers import Sticker, list_stickers
-from edge_stickers.errors import InputError
-from edge_stickers.evaluation.draws import draw_motion
-from edge_stickers.media import load_still
-from edge_stickers.models.components import component_modules, component_specs
 from edge_stickers.models.pipeline import StickerPipeline
-from edge_stickers.models.tokens import tokenize
+from edge_stickers.quantize.clips import STICKERS, ClipMaker, clip_tasks
 from edge_stickers.quantize.layers import layers_of
 from edge_stickers.quantize.recipe import HIGHEST, LOWEST, Range, Recipe
-from edge_stickers.sampling.noise import normal
-from edge_stickers.sampling.sampler import DEFAULT_STEPS, sample
-from edge_stickers.sampling.schedule import tables
 
-STICKERS = Path(edge_stickers.__file__).parent / "assets" / "calibration"
-"""Sixteen stickers of the training split; see the README there."""
 _MOST = 2**18
 """Values of one call that a histogram is made of; an even share of them where there are more."""
 
@@ -59,36 +44,12 @@ def calibrate(
     Raises:
         InputError: the folder holds no two stills.
     """
-    found = list_stickers(stickers)
-    if len(found) < 2:
-        raise InputError(f"{stickers} holds {len(found)} stickers, a calibration takes two or more; choose another")
-    modules, clips = component_modules(pipeline), recipe.calibration.clips
-    with _watched(modules, recipe) as ranges, torch.inference_mode():
-        for index in range(clips):
-            _make_clip(pipeline, modules, found[index % len(found)], index)
+    maker, clips = ClipMaker(pipeline), recipe.calibration.clips
+    with _watched(maker.modules, recipe) as ranges:
+        for index, task in enumerate(clip_tasks(pipeline, clips, stickers=stickers)):
+            maker.make(task)
             on_clip(index + 1, clips)
     return recipe.model_copy(update={"ranges": ranges(), "model_sha256": model_sha256})
-
-
-def _make_clip(pipeline: StickerPipeline, modules: dict[Any, nn.Module], sticker: Sticker, index: int) -> None:
-    """One sampling run, from a sticker and a sentence to frames."""
-    rng = np.random.default_rng(index)
-    motion = draw_motion(list(FAMILIES)[index % len(FAMILIES)], rng)
-    specs = component_specs(pipeline)
-    size = specs["image_encoder"].inputs[0].shape[-1]
-    image = torch.from_numpy(load_still(sticker.path, size=size, margin=STILL_MARGIN))[None]
-    tokens = tokenize(pipeline.tokenizer.backend_tokenizer, caption(motion, sticker.name, rng))
-    context = modules["text_encoder"](*(torch.tensor([each]) for each in tokens))
-    still, strength = modules["image_encoder"](image), torch.tensor([motion.amplitude], dtype=torch.float32)
-
-    def predict(_: int, x: Tensor, timestep: float) -> Tensor:
-        predicted: Tensor = modules["unet"](x, torch.tensor([timestep]), context, still, strength)
-        return predicted
-
-    scheduler: Any = pipeline.scheduler
-    noise: Any = torch.from_numpy(normal(specs["unet"].inputs[0].shape, seed=index))
-    rows = tables(STEP_COUNTS, shift=float(scheduler.config.shift))[DEFAULT_STEPS]
-    modules["decoder"](sample(predict, noise, rows))
 
 
 @contextmanager

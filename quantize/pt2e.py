@@ -15,7 +15,7 @@ from edge_stickers.quantize.recipe import HIGHEST, INT8, LOWEST, Precision, Rang
 aten = torch.ops.aten
 CONVOLUTIONS = (aten.conv2d.default, aten.conv_transpose2d.input)
 OPERATORS = (*CONVOLUTIONS, aten.linear.default)
-_EPS = 2**-12
+EPS = 2**-12
 """The smallest scale, as XNNPACK has it."""
 _IMAGES = (*CONVOLUTIONS, aten.mean.dim, aten._to_copy.default)
 """What makes images channels last, XNNPACK's layout of them."""
@@ -73,7 +73,7 @@ def _quantizer(recipe: Recipe, component: str) -> Any:
 
     dynamic = QuantizationSpec(
         torch.int8,
-        PlaceholderObserver.with_args(eps=_EPS),
+        PlaceholderObserver.with_args(eps=EPS),
         LOWEST,
         HIGHEST,
         torch.per_tensor_affine,
@@ -81,7 +81,7 @@ def _quantizer(recipe: Recipe, component: str) -> Any:
     )
 
     def weights(axis: int) -> QuantizationSpec:
-        observer = PerChannelMinMaxObserver.with_args(eps=_EPS)
+        observer = PerChannelMinMaxObserver.with_args(eps=EPS)
         return QuantizationSpec(torch.int8, observer, -HIGHEST, HIGHEST, torch.per_channel_symmetric, axis)
 
     class RecipeQuantizer(Quantizer):
@@ -90,9 +90,11 @@ def _quantizer(recipe: Recipe, component: str) -> Any:
                 axis = 1 if node.target is aten.conv_transpose2d.input else 0
                 annotation = QuantizationAnnotation(_annotated=True)
                 source, weight = cast("tuple[fx.Node, fx.Node]", node.args[:2])
-                annotation.input_qspec_map = {source: dynamic, weight: weights(axis)}
+                annotation.input_qspec_map = {weight: weights(axis)}
+                if precision == "w8a8-dynamic":
+                    annotation.input_qspec_map[source] = dynamic
                 if precision == "w8a8":
-                    known = _range(recipe, layer)
+                    known = range_of(recipe, layer)
                     custom = node.meta["custom"]
                     factor, shift = float(custom.get("factor", 1.0)), float(custom.get("shift", 0.0))
                     annotation.input_qspec_map[source] = _fixed(known.input)
@@ -108,7 +110,12 @@ def _quantizer(recipe: Recipe, component: str) -> Any:
     return RecipeQuantizer()
 
 
-def _range(recipe: Recipe, layer: str) -> Range:
+def range_of(recipe: Recipe, layer: str) -> Range:
+    """Of a layer's activations.
+
+    Raises:
+        ConversionError: it has none.
+    """
     if layer not in recipe.ranges:
         raise ConversionError(
             f"recipe {recipe.name} has no range of {layer}; calibrate it on this model: edge-stickers quantize"
@@ -116,13 +123,18 @@ def _range(recipe: Recipe, layer: str) -> Range:
     return recipe.ranges[layer]
 
 
+def scale_and_zero(limits: tuple[float, float]) -> tuple[float, int]:
+    """The scale and the zero point of int8 that cover a range; zero itself stays exact."""
+    low, high = min(0.0, *limits), max(0.0, *limits)
+    scale = max((high - low) / (HIGHEST - LOWEST), EPS)
+    return scale, min(max(LOWEST - round(low / scale), LOWEST), HIGHEST)
+
+
 def _fixed(limits: tuple[float, float]) -> Any:
-    """Rounding with the scale and the zero point that cover a range; zero itself stays exact."""
+    """Rounding that covers a range."""
     from torchao.quantization.pt2e.quantizer import FixedQParamsQuantizationSpec
 
-    low, high = min(0.0, *limits), max(0.0, *limits)
-    scale = max((high - low) / (HIGHEST - LOWEST), _EPS)
-    zero = min(max(LOWEST - round(low / scale), LOWEST), HIGHEST)
+    scale, zero = scale_and_zero(limits)
     return FixedQParamsQuantizationSpec(torch.int8, scale, zero, LOWEST, HIGHEST, torch.per_tensor_affine)
 
 

@@ -12,13 +12,14 @@ from pydantic import Field, ValidationError, model_validator
 from edge_stickers.bundle.manifest import Entry, first_problem
 from edge_stickers.errors import InputError
 
-Precision = Literal["fp32", "fp16", "w8a8", "w8a8-dynamic"]
-"""Of a layer: floating point, or int8 weights (symmetric, one scale an output channel) and int8 activations. These have
-one scale, found beforehand by calibration, or, dynamic, each call's own; what comes out is floating then."""
+Precision = Literal["float", "fp32", "fp16", "w8a16", "w8a8", "w8a8-dynamic"]
+"""Of a layer: floating point, as the target has it at its fastest or as named, or int8 weights (symmetric, one scale an
+output channel). Activations stay floating (w8a16), or are int8, with a scale found beforehand by calibration or,
+dynamic, each call's own; what comes out is floating then."""
 LOWEST, HIGHEST = -128, 127
 """Of int8."""
-INT8: tuple[Precision, ...] = ("w8a8", "w8a8-dynamic")
-FloatPrecision = Literal["fp32", "fp16"]
+INT8: tuple[Precision, ...] = ("w8a16", "w8a8", "w8a8-dynamic")
+FloatPrecision = Literal["float", "fp32", "fp16"]
 MAX_BYTES = 4 * 2**20
 """No recipe is larger; a file that is larger is not read."""
 
@@ -63,7 +64,7 @@ class Recipe(Entry):
     schema_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
     rules: tuple[Rule, ...] = ()
-    otherwise: FloatPrecision = "fp32"
+    otherwise: FloatPrecision = "float"
     """Of all else: layers that no rule names, norms, attention, arithmetic."""
     calibration: Calibration = Calibration()
     ranges: dict[str, Range] = Field(default_factory=dict)
@@ -78,10 +79,13 @@ class Recipe(Entry):
             layer: `component/module`, for instance `decoder/vae.decoder.conv_out`.
             operator: `conv2d`, `conv_transpose2d` or `linear`.
         """
-        for rule in self.rules:
-            if fnmatchcase(layer, rule.layers) and fnmatchcase(operator, rule.operators):
-                return rule.precision
-        return self.otherwise
+        rule = self.rule(layer, operator)
+        return self.otherwise if rule is None else rule.precision
+
+    def rule(self, layer: str, operator: str) -> Rule | None:
+        """The first that fits a layer; None where `otherwise` decides. See `precision`."""
+        fits = (r for r in self.rules if fnmatchcase(layer, r.layers) and fnmatchcase(operator, r.operators))
+        return next(fits, None)
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
@@ -95,11 +99,11 @@ class Recipe(Entry):
 
 
 _KEPT = (
-    Rule(layers="unet/unet.embedding.*", precision="fp32", because="time embedding: a few rows, no time to be saved"),
-    Rule(layers="unet/unet.field.*", precision="fp32", because="motion field: a few rows, and all places follow it"),
-    Rule(layers="unet/*.modulation", precision="fp32", because="time and text as scales of all channels: a few rows"),
-    Rule(layers="unet/unet.read.*", precision="fp32", because="reads the still's latent itself: error goes to frames"),
-    Rule(layers="unet/unet.conv_*", precision="fp32", because="first and last convolution"),
+    Rule(layers="unet/unet.embedding.*", precision="float", because="time embedding: a few rows, no time to be saved"),
+    Rule(layers="unet/unet.field.*", precision="float", because="motion field: a few rows, and all places follow it"),
+    Rule(layers="unet/*.modulation", precision="float", because="time and text as scales of all channels: a few rows"),
+    Rule(layers="unet/unet.read.*", precision="float", because="reads the still's latent itself: error goes to frames"),
+    Rule(layers="unet/unet.conv_*", precision="float", because="first and last convolution"),
 )
 _OUTLIERS = (
     Rule(layers="text_encoder/*", precision="w8a8-dynamic", because="a few channels are far larger than all others"),
@@ -116,10 +120,11 @@ RECIPES: MappingProxyType[str, Recipe] = MappingProxyType(
     {
         each.name: each
         for each in (
-            Recipe(name="fp32"),
+            Recipe(name="fp32", otherwise="fp32"),
             Recipe(name="fp16", otherwise="fp16"),
             Recipe(name="int8", rules=(*_KEPT, *_OUTLIERS, *_all("w8a8"))),
             Recipe(name="int8-dynamic", rules=(*_KEPT, *_all("w8a8-dynamic"))),
+            Recipe(name="int8-weight", rules=_all("w8a16")),
         )
     }
 )

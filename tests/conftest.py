@@ -154,6 +154,8 @@ def trace_components(pipeline, *, targets, components, folder, recipe, on_done, 
                     undelegated={},
                     seconds=0.1,
                     reused=False,
+                    decisions=(),
+                    mapped=(),
                     bytes=(folder / path).stat().st_size,
                 )
             )

@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol
 
 from torch import nn
 
-from edge_stickers.errors import InputError, MissingDependencyError
+from edge_stickers.errors import MissingDependencyError
+from edge_stickers.quantize.mapping import Decision, Fitted, fit_recipe
 from edge_stickers.quantize.recipe import RECIPES, Precision, Recipe, find_recipe
 from edge_stickers.spec import Component, ComponentSpec, TensorSpec
 
@@ -47,6 +48,10 @@ class Artifact:
     """Operators that run outside the backend, and how many of each."""
     operators: dict[str, int] = field(default_factory=dict)
     """Operators of the whole graph, where the target lists them."""
+    decisions: tuple[Decision, ...] = ()
+    """What each rule of the recipe decided."""
+    mapped: tuple[str, ...] = ()
+    """What the recipe asked for and got otherwise."""
     reused: bool = False
     """Whether it was taken from `edge_stickers.convert.cache` rather than lowered; `seconds` is then the copy's."""
 
@@ -72,7 +77,7 @@ class Target(Protocol):
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
-        """Of layers; the first one is the default for all."""
+        """Of layers; the first is the floating point that it is fastest in, and the default for all."""
 
     def lower(self, module: nn.Module, spec: ComponentSpec, *, recipe: Recipe, folder: Path) -> Artifact:
         """Converts one component.
@@ -92,23 +97,15 @@ class Target(Protocol):
         ...
 
 
-def choose_recipe(target: Target, recipe: str | Path | Recipe | None) -> Recipe:
-    """The recipe asked for, or the target's default.
+def choose_recipe(target: Target, recipe: str | Path | Recipe | None) -> Fitted:
+    """The recipe asked for, or the target's default, as the target can have it.
 
     Raises:
         InputError: there is no such recipe, or the target lacks a precision of it; the message lists what it has.
     """
-    if recipe is None:
-        return RECIPES[target.precisions[0]]
-    found = find_recipe(recipe)
-    for precision in found.precisions:
-        if precision not in target.precisions:
-            backend = "" if target.backend in (target.name, "onnxruntime") else f" on {target.backend}"
-            raise InputError(
-                f"{target.name}{backend} has no precision {precision!r}, which recipe {found.name} asks for; it has "
-                f"{', '.join(target.precisions)}"
-            )
-    return found
+    backend = "" if target.backend in (target.name, "onnxruntime") else f" on {target.backend}"
+    found = RECIPES[target.precisions[0]] if recipe is None else find_recipe(recipe)
+    return fit_recipe(found, target.precisions, target=target.name + backend)
 
 
 def require_libraries(target: Target) -> None:

@@ -20,7 +20,8 @@ from edge_stickers.convert.passes import prepare_native
 from edge_stickers.convert.passes.decompose import name_inputs
 from edge_stickers.convert.targets.base import Artifact, artifact, require_libraries
 from edge_stickers.errors import ConversionError
-from edge_stickers.quantize.recipe import FloatPrecision, Precision, Recipe
+from edge_stickers.quantize.pt2e import quantize_program
+from edge_stickers.quantize.recipe import Precision, Recipe
 from edge_stickers.spec import Component, ComponentSpec, TensorSpec
 
 PACKAGES: dict[Component, str] = {
@@ -36,19 +37,22 @@ _ANGLES = ("sin", "cos")
 
 @dataclass(frozen=True, slots=True)
 class CoreMLTarget:
-    """Keeps norms whole and attention as the one operator that iOS 18 has for it."""
+    """Keeps norms whole and attention as the one operator that iOS 18 has for it.
+
+    Layers in int8 have `quantize` and `dequantize` around them and weights as `constexpr_blockwise_shift_scale`.
+    """
 
     name: str = "coreml"
     extra: str = "coreml"
     needs: tuple[str, ...] = ("coremltools",)
     backend: str = "coreml"
-    precisions: tuple[Precision, ...] = ("fp16", "fp32")
+    precisions: tuple[Precision, ...] = ("fp16", "fp32", "w8a8", "w8a16")
 
     def lower(self, module: nn.Module, spec: ComponentSpec, *, recipe: Recipe, folder: Path) -> Artifact:
         """See `Target.lower`. The artifact has not been run: that takes an Apple device."""
         require_libraries(self)
         start = time.perf_counter()
-        model = _convert(module, spec, recipe.otherwise)
+        model = _convert(module, spec, recipe)
         package = folder / self.name / f"{PACKAGES[spec.component]}.mlpackage"
         package.parent.mkdir(exist_ok=True)
         if package.exists():
@@ -87,11 +91,14 @@ def read_package(package: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpe
     return _tensors(description.input), _tensors(description.output), dict(sorted(operators.items()))
 
 
-def _convert(module: nn.Module, spec: ComponentSpec, precision: FloatPrecision) -> Any:
+def _convert(module: nn.Module, spec: ComponentSpec, recipe: Recipe) -> Any:
     import coremltools
 
     # coremltools folds arithmetic into the weights that it is handed, in place: it gets its own.
     program = prepare_native(export_component(copy.deepcopy(module), spec))
+    quantized = quantize_program(program, recipe, spec.component)
+    if quantized is not program:
+        program = quantized.run_decompositions({})  # it comes in the dialect of training
     name_inputs(program, [tensor.name for tensor in spec.inputs])
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
@@ -100,7 +107,7 @@ def _convert(module: nn.Module, spec: ComponentSpec, precision: FloatPrecision) 
                 convert_to="mlprogram",
                 minimum_deployment_target=coremltools.target.iOS18,
                 compute_precision=coremltools.transform.FP16ComputePrecision(_bears_float16)
-                if precision == "fp16"
+                if recipe.otherwise == "fp16"
                 else coremltools.precision.FLOAT32,
                 outputs=[
                     coremltools.TensorType(name=tensor.name, dtype=np.dtype(tensor.dtype).type)

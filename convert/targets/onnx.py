@@ -9,10 +9,12 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.export import ExportedProgram
 
 from edge_stickers.convert.export import export_component
 from edge_stickers.convert.targets.base import Artifact, artifact, require_libraries
 from edge_stickers.errors import ConversionError
+from edge_stickers.quantize.pt2e import quantize_program
 from edge_stickers.quantize.recipe import Precision, Recipe
 from edge_stickers.spec import ComponentSpec
 
@@ -22,13 +24,16 @@ OPSET = 18
 
 @dataclass(frozen=True, slots=True)
 class OnnxTarget:
-    """Exports with PyTorch's own exporter; ONNX Runtime fuses what it can when it loads the file."""
+    """Exports with PyTorch's own exporter; ONNX Runtime fuses what it can when it loads the file.
+
+    Layers in int8 are in QDQ form: QuantizeLinear and DequantizeLinear around a floating operator.
+    """
 
     name: str = "onnx"
     extra: str = "onnx"
     needs: tuple[str, ...] = ("onnx", "onnxscript")
     backend: str = "onnxruntime"
-    precisions: tuple[Precision, ...] = ("fp32",)
+    precisions: tuple[Precision, ...] = ("fp32", "w8a8", "w8a16")
 
     def lower(self, module: nn.Module, spec: ComponentSpec, *, recipe: Recipe, folder: Path) -> Artifact:
         """See `Target.lower`."""
@@ -36,17 +41,18 @@ class OnnxTarget:
         start = time.perf_counter()
         entry = folder / self.name / spec.component / "model.onnx"
         entry.parent.mkdir(parents=True, exist_ok=True)
-        operators = _export(module, spec, entry)
+        program = quantize_program(export_component(module, spec), recipe, spec.component)
+        operators = _export(program, spec, entry)
         return artifact(self, spec, recipe=recipe, entry=entry, folder=folder, started=start, operators=operators)
 
 
-def _export(module: nn.Module, spec: ComponentSpec, entry: Path) -> dict[str, int]:
+def _export(exported: ExportedProgram, spec: ComponentSpec, entry: Path) -> dict[str, int]:
     """Writes and checks the file; returns how often each operator occurs."""
     import onnx
 
     try:
         program = torch.onnx.export(
-            export_component(module, spec),
+            exported,
             dynamo=True,
             opset_version=OPSET,
             input_names=[tensor.name for tensor in spec.inputs],

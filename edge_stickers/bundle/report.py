@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ from edge_stickers.bundle.manifest import Manifest
 _TEMPLATE = Path(__file__).with_name("report_template.html")
 
 
-def render_report(manifest: Manifest, verified: dict[str, Any]) -> str:
+def render_report(manifest: Manifest, verified: dict[str, Any], components: Sequence[dict[str, Any]]) -> str:
     """The page.
 
     Args:
         manifest: of the bundle, its parity filled in.
         verified: `VerifyReport.to_json()`.
+        components: of `BuildReport.to_json()`.
 
     Returns:
         HTML.
@@ -34,6 +36,7 @@ def render_report(manifest: Manifest, verified: dict[str, Any]) -> str:
         rows=rows,
         clips=clips,
         totals=totals,
+        built=[row for row in components if row["decisions"]],
         numerics=verified["numerics"],
         passed=verified["passed"],
     )

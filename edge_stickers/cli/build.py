@@ -94,6 +94,10 @@ def _print(report: BuildReport) -> None:
     ]
     columns = ("target", "part", "recipe", "backend", "size", "delegate calls", "left undelegated", "lowered in")
     print_table(f"built {report.out} from {report.model} in {report.seconds:.0f} s", columns, made)
+    for target in dict.fromkeys(row.target for row in report.components):
+        mapped = dict.fromkeys(each for row in report.components if row.target == target for each in row.mapped)
+        for each in mapped:
+            click.echo(f"{target}: {each}")
     if report.verified is not None:
         click.echo()
         print_verified(report.verified)

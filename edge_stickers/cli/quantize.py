@@ -37,7 +37,8 @@ def command(
     from edge_stickers.media.write import write_atomically
     from edge_stickers.models.components import component_modules
     from edge_stickers.models.pipeline import load_pipeline
-    from edge_stickers.quantize.calibration import STICKERS, calibrate
+    from edge_stickers.quantize.calibration import calibrate
+    from edge_stickers.quantize.clips import STICKERS
     from edge_stickers.quantize.layers import check_layers, layers_of
     from edge_stickers.quantize.recipe import find_recipe
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
-import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from edge_stickers.models.autoencoder import ConvBlock
-from edge_stickers.models.components import component_modules, component_specs
 from edge_stickers.models.layers import ResBlock, StillAttention, TextAttention
 from edge_stickers.models.pipeline import StickerPipeline
 from edge_stickers.models.temporal import TemporalAttention, TemporalConv
+from edge_stickers.quantize.operations import operations_of
 from edge_stickers.spec import Component
 
 Part = Literal["unet", "vae", "text_encoder"]
@@ -120,16 +118,11 @@ def clip_flops(pipeline: StickerPipeline, *, steps: int) -> dict[str, float]:
         steps: N, how often its denoiser runs.
     """
     total: dict[str, float] = dict.fromkeys(PARTS, 0.0)
-    specs = component_specs(pipeline)
-    for component, module in component_modules(pipeline).items():
-        with FlopCounterMode(display=False, depth=20) as counter, torch.no_grad():
-            module(*specs[component].example())
-        part = PART_OF[component]
-        for name, operations in counter.get_flop_counts().items():
-            inside = name.partition(".")[2]
-            flops = (steps if component == "unet" else 1) * float(sum(operations.values()))
-            if name == "Global":
-                total[part] += flops
-            elif inside.startswith(f"{part}."):
-                total[inside] = flops
+    for name, flops in operations_of(pipeline, steps=steps).items():
+        component, _, inside = name.partition("/")
+        part = PART_OF[cast(Component, component)]
+        if not inside:
+            total[part] += flops
+        elif inside.startswith(f"{part}."):
+            total[inside] = flops
     return total

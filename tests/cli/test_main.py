@@ -16,7 +16,7 @@ from edge_stickers import __version__, errors
 from edge_stickers.cli import main
 from edge_stickers.cli.main import VERBS, explain
 
-LATER = ("prune", "bench", "review", "serve")
+LATER = ("bench", "review", "serve")
 GROUPS = {"train": ("autoencoder", "denoiser", "student"), "data": ("fetch", "preview")}
 COMMANDS = [(verb,) for verb in VERBS] + [(group, name) for group, names in GROUPS.items() for name in names]
 

@@ -10,7 +10,8 @@ from edge_stickers.convert.export import export_component
 from edge_stickers.data.stickers import list_stickers
 from edge_stickers.errors import InputError
 from edge_stickers.models.components import component_modules, component_specs
-from edge_stickers.quantize.calibration import STICKERS, _watched, calibrate
+from edge_stickers.quantize.calibration import _watched, calibrate
+from edge_stickers.quantize.clips import STICKERS
 from edge_stickers.quantize.recipe import RECIPES, Calibration
 
 

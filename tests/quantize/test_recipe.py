@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from edge_stickers.convert.targets import TARGETS
+from edge_stickers.convert.targets import TARGETS, target
 from edge_stickers.convert.targets.base import choose_recipe
 from edge_stickers.errors import InputError
 from edge_stickers.quantize.layers import check_layers
+from edge_stickers.quantize.mapping import Decision, decisions_of
 from edge_stickers.quantize.recipe import RECIPES, Range, Recipe, Rule, find_recipe
 
 
@@ -81,11 +82,34 @@ def test_an_unknown_name_lists_the_known_ones():
         find_recipe("int7")
 
 
-def test_a_precision_that_a_target_lacks_is_refused_by_name():
-    with pytest.raises(InputError, match=r"onnx has no precision 'w8a8-dynamic', which recipe int8-dynamic asks for"):
-        choose_recipe(TARGETS["onnx"], "int8-dynamic")
-    assert choose_recipe(TARGETS["executorch"], "int8") == RECIPES["int8"]
-    assert choose_recipe(TARGETS["coreml"], None).name == "fp16"
+def test_what_a_target_nearly_has_is_mapped_and_what_it_lacks_is_refused_by_name():
+    fitted = choose_recipe(TARGETS["onnx"], "int8-dynamic")
+    assert fitted.mapped == ("w8a8-dynamic became w8a16, which onnx has",)
+    assert fitted.recipe.precisions == ("fp32", "w8a16")
+    assert choose_recipe(TARGETS["executorch"], "int8-weight").recipe.precisions == ("fp32", "w8a8-dynamic")
+    with pytest.raises(InputError, match=r"onnx has no precision 'fp16', which recipe fp16 asks for; it has fp32, w8a8"):
+        choose_recipe(TARGETS["onnx"], "fp16")
+    with pytest.raises(InputError, match=r"executorch on vulkan has no precision 'w8a8', which recipe int8 asks for"):
+        choose_recipe(target("executorch", backend="vulkan"), "int8")
+
+
+def test_float_is_what_a_target_is_fastest_in():
+    assert choose_recipe(TARGETS["coreml"], None).recipe.name == "fp16"
+    for name, floating in (("executorch", "fp32"), ("coreml", "fp16"), ("onnx", "fp32")):
+        fitted = choose_recipe(TARGETS[name], "int8")
+        assert fitted.recipe.otherwise == floating
+        assert fitted.recipe.precision("unet/unet.conv_in", "conv2d") == floating
+        assert fitted.recipe.precision("decoder/vae.decoder.0", "conv2d") == "w8a8"
+        assert not any("float" in each for each in fitted.mapped)
+
+
+def test_every_layer_is_accounted_to_the_rule_that_decides():
+    layers = {"unet/unet.conv_in": "conv2d", "unet/a": "linear", "unet/b": "linear", "text_encoder/a": "linear"}
+    decided = decisions_of(RECIPES["int8"], layers)
+    assert sum(each.layers for each in decided) == len(layers)
+    assert [(each.precision, each.layers) for each in decided] == [("float", 1), ("w8a8-dynamic", 1), ("w8a8", 2)]
+    assert decided[0].because == "first and last convolution" and decided[2].rule == "* linear"
+    assert decisions_of(RECIPES["fp32"], layers)[0] == Decision("fp32", 4, "")
 
 
 def test_a_rule_that_fits_no_layer_names_some_that_resemble_it():
