@@ -18,8 +18,8 @@ from edge_stickers.evaluation.report import Interval
 from edge_stickers.media.write import write_atomically
 from edge_stickers.models.pipeline import StickerPipeline, load_pipeline
 from edge_stickers.quantize.pruning.prune import MODEL, PRUNED, Sizes, prune, sizes_of
-from edge_stickers.quantize.pruning.recovery import RecoveryPlan
 from edge_stickers.quantize.pruning.structures import Part
+from edge_stickers.quantize.recovery import RecoveryPlan
 from edge_stickers.runtimes.reference import STICKERS
 
 ROUNDS = 5

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from edge_stickers.models.pipeline import StickerPipeline
 from edge_stickers.quantize.clips import STICKERS, ClipMaker, clip_tasks
 from edge_stickers.quantize.layers import layers_of
-from edge_stickers.quantize.recipe import HIGHEST, LOWEST, Range, Recipe
+from edge_stickers.quantize.recipe import HIGHEST, LOWEST, Calibration, Range, Recipe
 
 _MOST = 2**18
 """Values of one call that a histogram is made of; an even share of them where there are more."""
@@ -57,7 +57,7 @@ def _watched(modules: Mapping[Any, nn.Module], recipe: Recipe) -> Iterator[Calla
     """Observes what goes into the layers that need ranges and comes out; gives a function of the ranges so far."""
     from torchao.quantization.pt2e import HistogramObserver, MinMaxObserver
 
-    kind: Any = HistogramObserver if recipe.calibration.clipping == "mse" else MinMaxObserver
+    kind: Any = MinMaxObserver if recipe.calibration.clipping == "minmax" else HistogramObserver
     int8: Any = {"dtype": torch.int8, "qscheme": torch.per_tensor_affine, "quant_min": LOWEST, "quant_max": HIGHEST}
     watchers: dict[str, tuple[Any, Any]] = {}
     running: list[Any] = [None]  # parts share layers: each has a range for the part that runs
@@ -82,13 +82,23 @@ def _watched(modules: Mapping[Any, nn.Module], recipe: Recipe) -> Iterator[Calla
     for component, module in modules.items():
         hooks.append(module.register_forward_pre_hook(lambda *_, now=component: running.__setitem__(0, now)))
     try:
-        yield lambda: {name: Range(input=_limits(into), output=_limits(out)) for name, (into, out) in watchers.items()}
+        yield lambda: {
+            name: Range(input=_limits(into, recipe.calibration), output=_limits(out, recipe.calibration))
+            for name, (into, out) in watchers.items()
+        }
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def _limits(watcher: Any) -> tuple[float, float]:
-    """The range that the observer's scale and zero point stand for."""
+def _limits(watcher: Any, calibration: Calibration) -> tuple[float, float]:
+    """The range of what was observed; of scale and zero point that the observer chose, but for percentiles."""
+    if calibration.clipping == "percentile":
+        below = watcher.histogram.double().cumsum(0) / watcher.histogram.double().sum()
+        edges = torch.linspace(float(watcher.min_val), float(watcher.max_val), len(below) + 1)
+        tail = (1.0 - calibration.percentile / 100.0) / 2.0
+        first = int((below <= tail).sum())  # bins that lie in the tail as a whole
+        last = int((below < 1.0 - tail).sum()) + 1
+        return float(edges[first]), float(edges[min(last, len(below))])
     scale, zero = (float(each) for each in watcher.calculate_qparams())
     return (LOWEST - zero) * scale, (HIGHEST - zero) * scale

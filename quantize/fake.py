@@ -92,7 +92,7 @@ class RoundedWeight(nn.Module):
 def round_static(values: Tensor, limits: tuple[float, float]) -> Tensor:
     """Values as int8 with the scale of a range holds them; beyond the range they are cut off."""
     scale, zero = scale_and_zero(limits)
-    return torch.fake_quantize_per_tensor_affine(values, scale, zero, LOWEST, HIGHEST)
+    return torch.fake_quantize_per_tensor_affine(values.float(), scale, zero, LOWEST, HIGHEST).to(values.dtype)
 
 
 def round_dynamic(values: Tensor) -> Tensor:

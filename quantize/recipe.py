@@ -54,8 +54,10 @@ class Calibration(Entry):
     """How ranges are found: whole sampling runs of real stickers, every step of each."""
 
     clips: Annotated[int, Field(ge=2, le=1000)] = 16
-    clipping: Literal["mse", "minmax"] = "mse"
-    """Whether a range is what loses least when rounded to 8 bits, or all that was seen."""
+    clipping: Literal["mse", "percentile", "minmax"] = "mse"
+    """Whether a range is what loses least when rounded to 8 bits, what most values lie in, or all that was seen."""
+    percentile: Annotated[float, Field(gt=50, le=100)] = 99.99
+    """Share of the values, in per cent, that lie in a range of that kind; half of the rest is below it."""
 
 
 class Recipe(Entry):
@@ -145,6 +147,11 @@ def find_recipe(name: str | Path | Recipe) -> Recipe:
     if str(name) in RECIPES:
         return RECIPES[str(name)]
     path = Path(name)
+    if str(name) == "mixed" and not path.is_file():
+        raise InputError(
+            "a mixed recipe is chosen for one model and target; make its file first: edge-stickers quantize "
+            "--recipe mixed --min-psnr 38 -o mixed.json, and name that"
+        )
     if not path.is_file():
         raise InputError(f"no recipe named {str(name)!r} and no such file; known: {', '.join(RECIPES)}")
     if path.stat().st_size > MAX_BYTES:

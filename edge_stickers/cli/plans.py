@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edge_stickers.errors import InputError
 
 if TYPE_CHECKING:
+    from edge_stickers.quantize.recovery import RecoveryPlan
     from edge_stickers.training.plan import StagePlan
 
 
@@ -55,3 +56,16 @@ def changed(stage: str, default: StagePlan, changes: dict[str, Any]) -> StagePla
         if not fits or isinstance(value, bool):
             raise InputError(f"{stage}: {name} is {value!r}; expected {kinds[name].__name__}")
     return replace(default, **changes)
+
+
+def recovery_plan(usual: RecoveryPlan, path: Path | None, steps: int | None) -> RecoveryPlan:
+    """A recovery's plan: the usual one, then the file's values, then the number of steps.
+
+    Raises:
+        InputError: the file is no such plan.
+    """
+    stages = {"text_encoder": usual.text_encoder, "decoder": usual.decoder, "denoiser": usual.denoiser}
+    asked = read_plan(path, list(stages)) if path is not None else {}
+    given = {} if steps is None else {"steps": steps}
+    plans = {name: changed(name, stage, {**asked.get(name, {}), **given}) for name, stage in stages.items()}
+    return replace(usual, **plans, clips=asked.get("clips", usual.clips))

@@ -9,10 +9,10 @@ import click
 
 from edge_stickers.cli.options import json_option, split_names
 from edge_stickers.cli.output import print_json, print_table, progress_bar
+from edge_stickers.cli.plans import recovery_plan
 
 if TYPE_CHECKING:
     from edge_stickers.quantize.pruning.prune import PruneRecord
-    from edge_stickers.quantize.pruning.recovery import RecoveryPlan
     from edge_stickers.quantize.pruning.structures import Part
 
 EXAMPLES = """\b
@@ -62,12 +62,13 @@ def command(
     if (fraction is None) == (sweep is None):
         raise click.UsageError("expected either --fraction, such as 0.35, or --sweep, such as 0.2,0.35,0.5")
     from edge_stickers import default_student
+    from edge_stickers.quantize.recovery import RecoveryPlan
 
     folder = default_student() if model is None else model
     asked: dict[str, Any] = {
         "stickers": stickers,
         "parts": _parts(parts),
-        "plan": _plan(plan, steps) if recover else None,
+        "plan": recovery_plan(RecoveryPlan(), plan, steps) if recover else None,
     }
     if sweep is not None:
         _sweep(folder, output, _fractions(sweep), clips=clips, as_json=as_json, **asked)
@@ -142,16 +143,3 @@ def _parts(names: tuple[str, ...] | None) -> tuple[Part, ...]:
     if unknown:
         raise click.UsageError(f"--parts names {', '.join(unknown)}; known: {', '.join(known)}")
     return tuple(part for part in known if part in names)
-
-
-def _plan(path: Path | None, steps: int | None) -> RecoveryPlan:
-    """The recovery's plan: its defaults, then the file's values, then the option's."""
-    from edge_stickers.cli.plans import changed, read_plan
-    from edge_stickers.quantize.pruning.recovery import RecoveryPlan
-
-    usual = RecoveryPlan()
-    stages = {"text_encoder": usual.text_encoder, "decoder": usual.decoder, "denoiser": usual.denoiser}
-    asked = read_plan(path, list(stages)) if path is not None else {}
-    given = {} if steps is None else {"steps": steps}
-    plans = {name: changed(name, stage, {**asked.get(name, {}), **given}) for name, stage in stages.items()}
-    return RecoveryPlan(**plans, clips=asked.get("clips", usual.clips))

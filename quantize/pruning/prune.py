@@ -21,8 +21,8 @@ from edge_stickers.models.pipeline import StickerPipeline, load_pipeline, save_p
 from edge_stickers.quantize.pruning.choose import choose_units
 from edge_stickers.quantize.pruning.cut import cut
 from edge_stickers.quantize.pruning.importance import CLIPS, measure_importance
-from edge_stickers.quantize.pruning.recovery import RecoveryPlan, recover
 from edge_stickers.quantize.pruning.structures import PARTS, Part, clip_flops, structures_of
+from edge_stickers.quantize.recovery import RecoveryPlan, recover
 from edge_stickers.sampling.sampler import DEFAULT_STEPS
 
 DEFAULT_PARTS: tuple[Part, ...] = ("unet", "vae")
@@ -142,8 +142,17 @@ def prune(
         return known
     pruned = load_pipeline(output / PRUNED)
     held_out = ClipSource(folder, split="validation", size=size, seed=1, cache=cache)
-    clips: dict[str, Any] = {"source": source, "held_out": held_out, "latents": latents}
-    recover(pruned, teacher, output / RUNS, plan=plan, stop_after=stop_after, **clips)
+    recover(
+        pruned,
+        teacher,
+        output / RUNS,
+        parts=[part for part in parts if _narrower(part, pruned, teacher)],
+        source=source,
+        held_out=held_out,
+        plan=plan,
+        latents=latents,
+        stop_after=stop_after,
+    )
     save_pipeline(pruned, output / MODEL)
     done = known.model_copy(update={"recovery": asdict(plan)})
     _write(done, output)
@@ -184,6 +193,12 @@ def _expect_same(asked: PruneRequest, known: PruneRequest, folder: Path) -> None
         raise InputError(
             f"{folder} holds a run that was asked for otherwise ({'; '.join(differs)}); choose another folder"
         )
+
+
+def _narrower(part: Part, pruned: StickerPipeline, teacher: StickerPipeline) -> bool:
+    """Whether a part is not what it was."""
+    count, before = (sum(p.numel() for p in getattr(each, part).parameters()) for each in (pruned, teacher))
+    return bool(count != before)
 
 
 def _write(record: PruneRecord, folder: Path) -> None:

@@ -48,3 +48,46 @@ def test_what_a_recipe_cannot_say_is_one_line(refused, tiny_model, tmp_path):
     line = refused("quantize", "--model", tiny_model, "--stickers", tmp_path / "none", "-o", tmp_path / "r.json")
     assert str(tmp_path / "none") in line
     assert not (tmp_path / "r.json").exists() and not (tmp_path / "b").exists()
+
+
+def test_a_mixed_recipe_is_chosen_and_built(call, refused, tiny_model, tmp_path, monkeypatch):
+    from edge_stickers.quantize import sensitivity
+
+    monkeypatch.setitem(sensitivity.measure_sensitivity.__kwdefaults__, "clips", 1)
+    recipe = tmp_path / "mixed.json"
+    asked = ("quantize", "--model", tiny_model, "--recipe", "mixed", "--clips", "2", "-o", recipe)
+    done = call(*asked, "--min-psnr", "60", "--json")
+    assert done.code == 0, done.err
+    report = json.loads(done.out)
+    assert report["psnr_db"] >= 60 and sum(report["layers"].values()) == len(find_recipe(recipe).rules)
+    assert (tmp_path / "mixed.sensitivity.json").is_file()
+    again = call(*asked, "--max-mb", "0.7")  # nothing is measured again
+    assert again.code == 0 and "weights 0." in again.out
+    built = call("convert", "--model", tiny_model, "--recipe", recipe, *EXECUTORCH, "-o", tmp_path / "b", "--json")
+    assert built.code == 0, built.err
+    (row,) = json.loads(built.out)["components"]
+    assert any("alone it leaves frames at" in each["because"] for each in row["decisions"])
+
+    missed = call(*asked, "--max-mb", "0.001")
+    assert missed.code == 1 and "no recipe is as small as 0.001 MB" in missed.err and missed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--recipe", "mixed"), "needs a target: --min-psnr, such as 38, or --max-mb"),
+        (("--min-psnr", "38"), "are for --recipe mixed"),
+        (("--steps", "3"), "--plan and --steps are for --recover"),
+        (("--recipe", "fp16", "--recover", "run"), "recipe fp16 has no layer in int8"),
+        (("--recipe", "mixed", "--recover", "run"), "choose the mixed recipe first"),
+    ],
+)
+def test_options_that_do_not_go_together(refused, tiny_model, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused("quantize", "--model", tiny_model, *options, "-o", "r.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mixed_recipe_without_its_file(refused, tiny_model, tmp_path):
+    line = refused("convert", "--model", tiny_model, *EXECUTORCH, "-o", tmp_path / "b", "--recipe", "mixed")
+    assert "make its file first: edge-stickers quantize --recipe mixed --min-psnr 38" in line

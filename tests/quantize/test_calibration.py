@@ -58,12 +58,14 @@ def test_rare_values_far_out_are_cut_off_unless_all_that_was_seen_counts():
         torch.randn(200_000, 1, generator=torch.Generator().manual_seed(0)) ** 5,
     )
     found = {}
-    for clipping in ("mse", "minmax"):
+    for clipping in ("mse", "percentile", "minmax"):
         with _watched({"unet": part}, asked(clipping)) as ranges, torch.no_grad():
             part(values)
         found[clipping] = ranges()["unet/0"].input
     assert found["minmax"][1] == pytest.approx(float(values.max()), rel=0.02)
     assert found["mse"][1] < 0.9 * found["minmax"][1]
+    low, high = found["percentile"]
+    assert 0.99985 < float(((values >= low) & (values <= high)).float().mean()) < 0.99999  # of 99.99 %
 
 
 def test_nothing_watches_a_layer_afterwards():

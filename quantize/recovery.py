@@ -1,8 +1,8 @@
-"""Training after pruning: the smaller student learns from the one it was cut from, features and outputs."""
+"""Training after something was taken from a student: it learns from what it was, features and outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from edge_stickers.models.autoencoder import ConvBlock, StickerAutoencoder
 from edge_stickers.models.pipeline import StickerPipeline
 from edge_stickers.models.text import tokenize
 from edge_stickers.models.unet import Stage, StickerUNet
+from edge_stickers.quantize.pruning.structures import Part
 from edge_stickers.training.autoencoder import LATENT_NOISE, AutoencoderStage, TrainableAutoencoder
 from edge_stickers.training.denoiser import DenoiserStage
 from edge_stickers.training.latents import LatentBatch, LatentCache
@@ -39,7 +40,7 @@ DENOISER_RECOVERY = StagePlan(steps=3500, batch_size=4, learning_rate=8e-4, ema_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryPlan:
-    """How long what was pruned learns from what it was cut from, part by part; parts that are whole are left alone."""
+    """How long each part learns from what it was."""
 
     text_encoder: StagePlan = TEXT_RECOVERY
     decoder: StagePlan = DECODER_RECOVERY
@@ -90,17 +91,17 @@ class TextRecovery:
     """The text encoder alone: what it says of each token, against what the unpruned one says.
 
     Args:
-        pruned: the student.
-        teacher: the one it was made of.
+        student: what is trained.
+        teacher: what it was made of.
         source: of sentences.
     """
 
     name = "text_encoder"
 
-    def __init__(self, pruned: StickerPipeline, teacher: StickerPipeline, source: ClipSource) -> None:
-        self.model: nn.Module = pruned.text_encoder.requires_grad_(True)
+    def __init__(self, student: StickerPipeline, teacher: StickerPipeline, source: ClipSource) -> None:
+        self.model: nn.Module = student.text_encoder.requires_grad_(True)
         self.teacher = teacher.text_encoder.requires_grad_(False).eval()
-        self.tokenizer, self.source = pruned.tokenizer.backend_tokenizer, source
+        self.tokenizer, self.source = student.tokenizer.backend_tokenizer, source
 
     def batch(self, indices: range, device: torch.device) -> Tensor:
         """(B, T) int64 tokens of the sentences with these numbers."""
@@ -123,8 +124,8 @@ class DenoiserRecovery(DenoiserStage):
     """The denoiser's stage with a teacher: half of the loss is against the clips, half against what the teacher says.
 
     Args:
-        pruned: the student.
-        teacher: the one it was made of.
+        student: what is trained.
+        teacher: what it was made of.
         cache: encoded clips.
         held_out: for pictures.
         seed: of the order of the clips.
@@ -134,18 +135,18 @@ class DenoiserRecovery(DenoiserStage):
 
     def __init__(
         self,
-        pruned: StickerPipeline,
+        student: StickerPipeline,
         teacher: StickerPipeline,
         cache: LatentCache,
         held_out: ClipSource,
         *,
         seed: int = 0,
     ) -> None:
-        tokenizer = pruned.tokenizer.backend_tokenizer
-        super().__init__(pruned.unet, pruned.text_encoder, tokenizer, cache, held_out, seed=seed)
+        tokenizer = student.tokenizer.backend_tokenizer
+        super().__init__(student.unet, student.text_encoder, tokenizer, cache, held_out, seed=seed)
         self.teacher: StickerUNet = teacher.unet.requires_grad_(False).eval()
         self.teacher_text = teacher.text_encoder.requires_grad_(False).eval()
-        self.taps, self.teacher_taps = Taps(pruned.unet, _is_stage), Taps(self.teacher, _is_stage)
+        self.taps, self.teacher_taps = Taps(student.unet, _is_stage), Taps(self.teacher, _is_stage)
 
     def loss(
         self, model: nn.Module, batch: LatentBatch, generator: torch.Generator
@@ -172,7 +173,7 @@ class DecoderRecovery(AutoencoderStage):
     """The autoencoder's stage with its encoder frozen and a teacher's decoder beside the pictures themselves.
 
     Args:
-        vae: whose decoder was pruned.
+        vae: whose decoder is trained.
         teacher: the one it was made of.
         source: of moved stickers.
         held_out: of stickers for the pictures.
@@ -210,24 +211,26 @@ class DecoderRecovery(AutoencoderStage):
 
 
 def recover(
-    pruned: StickerPipeline,
+    student: StickerPipeline,
     teacher: StickerPipeline,
     output: Path,
     *,
+    parts: Collection[Part],
     source: ClipSource,
     held_out: ClipSource,
     plan: RecoveryPlan,
     latents: Path | None = None,
     stop_after: float | None = None,
 ) -> None:
-    """Trains what was pruned, the denoiser last, in place; a run that was cut off goes on where it stopped.
+    """Trains parts of a student, the denoiser last, in place; a run that was cut off goes on where it stopped.
 
     The encoder and the motion field are the teacher's, as they are: all clips are encoded once for both.
 
     Args:
-        pruned: of `cut`.
-        teacher: what it was cut from; it is moved to the device of the training and frozen.
+        student: pruned, or with layers that round.
+        teacher: what it was made of; it is moved to the device of the training and frozen.
         output: for checkpoints, logs and samples.
+        parts: which to train; of the autoencoder, the decoder.
         source: of training clips.
         held_out: for pictures.
         plan: how long.
@@ -235,19 +238,19 @@ def recover(
         stop_after: seconds after which a stage saves and ends early.
     """
     device = training_device()
-    for part in (pruned.text_encoder, teacher.text_encoder, teacher.unet, teacher.vae):
+    for part in (student.text_encoder, teacher.text_encoder, teacher.unet, teacher.vae):
         part.to(device)
-    if pruned.text_encoder.config.intermediate_size != teacher.text_encoder.config.intermediate_size:
-        sentences = TextRecovery(pruned, teacher, source)
+    if "text_encoder" in parts:
+        sentences = TextRecovery(student, teacher, source)
         assign_average(
             sentences.model, train(sentences, plan.text_encoder, output / "text_encoder", stop_after=stop_after)
         )
-    if pruned.vae.config.narrowed != teacher.vae.config.narrowed:
-        decoder = DecoderRecovery(pruned.vae, teacher.vae, source, held_out)
+    if "vae" in parts:
+        decoder = DecoderRecovery(student.vae, teacher.vae, source, held_out)
         assign_average(decoder.model, train(decoder, plan.decoder, output / "decoder", stop_after=stop_after))
-    if pruned.unet.config.narrowed != teacher.unet.config.narrowed:
+    if "unet" in parts:
         vae = teacher.vae.to(device=device, memory_format=torch.channels_last).eval()
         cache = LatentCache(latents or output / "latents", vae, source, count=plan.clips)
         cache.fill()
-        denoiser = DenoiserRecovery(pruned, teacher, cache, held_out, seed=plan.denoiser.seed)
-        assign_average(pruned.unet, train(denoiser, plan.denoiser, output / "denoiser", stop_after=stop_after))
+        denoiser = DenoiserRecovery(student, teacher, cache, held_out, seed=plan.denoiser.seed)
+        assign_average(student.unet, train(denoiser, plan.denoiser, output / "denoiser", stop_after=stop_after))
