@@ -38,14 +38,14 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="session")
 def int8_bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
-    """ExecuTorch bundles by recipe, of those that round to int8."""
+    """Bundles for ExecuTorch and ONNX Runtime by recipe, of those that round to int8."""
     from edge_stickers.build import build
     from edge_stickers.convert.cache import ConversionCache
 
     made = {}
     for name in ("int8", "int8-dynamic"):
         folder = tmp_path_factory.mktemp("bundle") / name
-        build(None, ["executorch"], folder, recipe=name, cache=ConversionCache())
+        build(None, ["executorch", "onnx"], folder, recipe=name, cache=ConversionCache())
         made[name] = Bundle.open(folder)
     return made
 

@@ -8,6 +8,7 @@ ExecuTorch reaches on plain convolutions in the same run.
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,13 +31,14 @@ from edge_stickers.models.pipeline import load_pipeline
 from edge_stickers.quantize.recipe import RECIPES, Range, Recipe, Rule
 from edge_stickers.runtimes.base import Engine, runtime
 from edge_stickers.runtimes.clip import ClipInputs, Hooks, run_clip
-from edge_stickers.runtimes.opening import open_bundle
+from edge_stickers.runtimes.opening import CLIP_COMPONENTS, open_bundle
 from edge_stickers.runtimes.process import Program, Worker, WorkerSession
 from edge_stickers.spec import ComponentSpec, TensorSpec
 
 EAGER = "PyTorch eager fp32"
 RUNTIMES = {"executorch": "ExecuTorch XNNPACK fp32", "onnx": "ONNX Runtime fp32"}
 INT8 = "ExecuTorch XNNPACK"
+ONNX_INT8, OPENVINO_INT8 = "ONNX Runtime int8", "OpenVINO int8"
 STEPS = 4
 
 
@@ -52,9 +54,21 @@ def engines(bundle: Bundle, int8_bundles: Mapping[str, Bundle]) -> Mapping[str, 
     opened = {EAGER: Engine("torch", sessions, worker.close)}
     opened |= {title: open_bundle(bundle, name) for name, title in RUNTIMES.items()}
     opened |= {f"{INT8} {name}": open_bundle(each, "executorch") for name, each in int8_bundles.items()}
+    opened[ONNX_INT8] = open_bundle(int8_bundles["int8"], "onnx")
+    if importlib.util.find_spec("openvino") is not None:  # pip install openvino
+        opened[OPENVINO_INT8] = _openvino(int8_bundles["int8"])
     yield opened
     for engine in opened.values():
         engine.close()
+
+
+def _openvino(bundle: Bundle) -> Engine:
+    """A bundle's ONNX files in OpenVINO."""
+    worker, sessions = Worker(OPENVINO_INT8, "benchmarks.openvino_program:open_program"), {}
+    for name in CLIP_COMPONENTS:
+        path, entry = bundle.program("onnx", name)
+        sessions[name] = WorkerSession(worker, Program(name, path, entry.inputs, entry.outputs))
+    return Engine("openvino", sessions, worker.close)
 
 
 @pytest.fixture(scope="module")
