@@ -77,7 +77,7 @@ def _watched(modules: Mapping[Any, nn.Module], recipe: Recipe) -> Iterator[Calla
     hooks = [
         layer.register_forward_hook(watch(name))
         for name, (layer, operator) in layers_of(modules).items()
-        if recipe.precision(name, operator) == "w8a8"
+        if recipe.precision(name, operator) == "w8a8" and operator != "embedding"
     ]
     for component, module in modules.items():
         hooks.append(module.register_forward_pre_hook(lambda *_, now=component: running.__setitem__(0, now)))

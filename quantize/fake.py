@@ -45,12 +45,13 @@ def fake_quantized(modules: Mapping[Any, nn.Module], recipe: Recipe) -> Iterator
             shared = owners[id(layer)] > 1  # parts share layers: each rounds for the part that runs
             if precision not in INT8 or (shared and precision == "w8a8" and name not in recipe.ranges):
                 continue
+            floating = precision == "w8a16" or operator == "embedding"  # what goes in and comes out
             component = name.split("/")[0]
             runs = (lambda component=component: running[0] == component) if shared else _always
             weight = RoundedWeight(axis=1 if operator == "conv_transpose2d" else 0, runs=runs)
             parametrize.register_parametrization(layer, "weight", weight)
             rounded.append(layer)
-            if precision != "w8a16":
+            if not floating:
                 known = range_of(recipe, name) if precision == "w8a8" else None
                 hooks += _round_activations(layer, known, runs)
         yield

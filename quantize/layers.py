@@ -18,6 +18,7 @@ OPERATORS = {
     nn.Conv3d: "conv3d",
     nn.ConvTranspose2d: "conv_transpose2d",
     nn.Linear: "linear",
+    nn.Embedding: "embedding",
 }
 """What each kind of layer does, named as PyTorch's operators and recipes name it."""
 

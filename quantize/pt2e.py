@@ -41,11 +41,14 @@ def quantize_program(program: ExportedProgram, recipe: Recipe, component: str) -
     """
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    if program.example_inputs is None or not _layers(program.graph, recipe, component):
+    layers = _layers(program.graph, recipe, component)
+    tables = _tables(program.graph, recipe, component)
+    if program.example_inputs is None or not layers + tables:
         return program
     inputs = program.example_inputs[0]
     with torch.no_grad():
         module = program.module(check_guards=False)
+        _round_tables(module, _tables(module.graph, recipe, component))
         _put_channels_last(module, _layers(module.graph, recipe, component))
         prepared = prepare_pt2e(module, _quantizer(recipe, component))
         prepared(*inputs)  # weights are looked at when the program runs
@@ -63,6 +66,41 @@ def _layers(graph: fx.Graph, recipe: Recipe, component: str) -> list[tuple[fx.No
             if precision in INT8:
                 found.append((node, layer, precision))
     return found
+
+
+def _tables(graph: fx.Graph, recipe: Recipe, component: str) -> list[fx.Node]:
+    """The look-ups in embeddings that a recipe wants in int8."""
+    found = []
+    for node in graph.nodes:
+        custom = node.meta.get("custom") or {}
+        if node.target == aten.embedding.default and "operator" in custom:
+            precision = recipe.precision(f"{component}/{custom['layer']}", custom["operator"])
+            if precision in INT8:
+                found.append(node)
+    return found
+
+
+def _round_tables(module: fx.GraphModule, lookups: Sequence[fx.Node]) -> None:
+    """Looks rows up in tables of int8, and their scales in tables of one column, so that no table is made floating."""
+    for index, node in enumerate(lookups):
+        source, ids = cast("tuple[fx.Node, fx.Node]", node.args[:2])
+        table = module.get_parameter(str(source.target)).detach()
+        scale = (table.abs().amax(dim=1, keepdim=True) / HIGHEST).clamp_min(EPS)
+        module.register_buffer(f"rows_{index}", (table / scale).round().clamp(-HIGHEST, HIGHEST).to(torch.int8))
+        module.register_buffer(f"scales_{index}", scale)
+        with module.graph.inserting_before(node):
+            rows, scales = (
+                module.graph.call_function(aten.embedding.default, (module.graph.get_attr(f"{name}_{index}"), ids))
+                for name in ("rows", "scales")
+            )
+            floating = module.graph.call_function(aten._to_copy.default, (rows,), {"dtype": table.dtype})
+            product = module.graph.call_function(aten.mul.Tensor, (floating, scales))
+        for made in (rows, scales, floating, product):
+            made.meta = {**node.meta, "custom": {}}
+        node.replace_all_uses_with(product)
+        module.graph.erase_node(node)
+    module.graph.eliminate_dead_code()
+    module.recompile()
 
 
 def _quantizer(recipe: Recipe, component: str) -> Any:

@@ -30,7 +30,10 @@ class Rule(Entry):
     layers: str = "*"
     """Pattern of `component/module`, as in a shell: `unet/unet.down.*`."""
     operators: str = "*"
-    """Pattern of the operator: `conv2d`, `conv_transpose2d`, `linear`."""
+    """Pattern of the operator: `conv2d`, `conv_transpose2d`, `linear`, `embedding`.
+
+    Of an embedding the table alone is rounded, one scale a row, whichever 8-bit precision is asked for.
+    """
     precision: Precision
     because: Annotated[str, Field(max_length=500)] = ""
     """Why, for reports."""
@@ -79,7 +82,7 @@ class Recipe(Entry):
 
         Args:
             layer: `component/module`, for instance `decoder/vae.decoder.conv_out`.
-            operator: `conv2d`, `conv_transpose2d` or `linear`.
+            operator: `conv2d`, `conv_transpose2d`, `linear` or `embedding`.
         """
         rule = self.rule(layer, operator)
         return self.otherwise if rule is None else rule.precision
@@ -115,7 +118,7 @@ _OUTLIERS = (
 
 def _all(precision: Precision) -> tuple[Rule, ...]:
     """Every layer that has weights."""
-    return tuple(Rule(operators=operators, precision=precision) for operators in ("conv*", "linear"))
+    return tuple(Rule(operators=operators, precision=precision) for operators in ("conv*", "linear", "embedding"))
 
 
 RECIPES: MappingProxyType[str, Recipe] = MappingProxyType(

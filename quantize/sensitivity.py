@@ -167,7 +167,7 @@ def _layers(pipeline: StickerPipeline, maker: ClipMaker, ranges: Mapping[str, Ra
     flops = operations_of(pipeline, steps=DEFAULT_STEPS)
     found: dict[str, Layer] = {}
     for name, (layer, operator) in layers_of(modules).items():
-        if name in ranges:
+        if name in ranges or operator == "embedding":
             weight: Any = layer.weight
             found[name] = Layer(operator=operator, weights=weight.numel(), gflop=flops.get(name, 0.0) / 1e9)
     return found
