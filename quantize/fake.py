@@ -1,7 +1,8 @@
 """Int8 as PyTorch can feel it: layers whose weights and activations are rounded, in floating point (fake quantisation).
 
-What `edge_stickers.quantize.pt2e` writes into a program, this does to the modules themselves: to try a precision on
-whole clips without lowering anything, and to train against it, for gradients pass the rounding unchanged.
+What `edge_stickers.quantize.pt2e` writes into a program, and XNNPACK makes of it, this does to the modules themselves:
+to try a precision on whole clips without lowering anything, and to train against it, for gradients pass the rounding
+unchanged.
 """
 
 from __future__ import annotations
@@ -97,9 +98,17 @@ def round_static(values: Tensor, limits: tuple[float, float]) -> Tensor:
 
 
 def round_dynamic(values: Tensor) -> Tensor:
-    """Values as int8 with the scale of their own range holds them."""
-    low, high = (float(each) for each in values.detach().aminmax())
-    return round_static(values, (low, high))
+    """Values as int8 holds them with the scale of each row's own range, of images with each image's, as XNNPACK has it.
+
+    Args:
+        values: (..., D) or (N, C, H, W).
+    """
+    inside = (1, 2, 3) if values.dim() == 4 else (-1,)
+    low, high = values.detach().amin(inside, keepdim=True).clamp(max=0), values.detach().amax(inside, keepdim=True)
+    scale = ((high.clamp(min=0) - low) / (HIGHEST - LOWEST)).clamp_min(EPS)
+    zero = (LOWEST - (low / scale).round()).clamp(LOWEST, HIGHEST)
+    rounded = (((values / scale).round() + zero).clamp(LOWEST, HIGHEST) - zero) * scale
+    return values + (rounded - values).detach()  # the gradient passes as if nothing had been rounded
 
 
 def _round_activations(layer: nn.Module, known: Range | None, runs: Callable[[], bool]) -> list[Any]:

@@ -23,6 +23,10 @@ OPERATORS = {
 """What each kind of layer does, named as PyTorch's operators and recipes name it."""
 
 
+LEAST_ROWS = 512
+"""Of an embedding that counts as a layer: positions and kinds of tokens are a few kilobytes, and often constants."""
+
+
 def layers_of(modules: Mapping[Any, nn.Module]) -> dict[str, tuple[nn.Module, str]]:
     """All layers of a student.
 
@@ -36,7 +40,7 @@ def layers_of(modules: Mapping[Any, nn.Module]) -> dict[str, tuple[nn.Module, st
         f"{component}/{name}": (layer, OPERATORS[type(layer)])
         for component, module in modules.items()
         for name, layer in module.named_modules()
-        if type(layer) in OPERATORS
+        if type(layer) in OPERATORS and not (isinstance(layer, nn.Embedding) and layer.num_embeddings < LEAST_ROWS)
     }
 
 

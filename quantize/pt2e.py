@@ -10,6 +10,7 @@ from torch import fx
 from torch.export import ExportedProgram
 
 from edge_stickers.errors import ConversionError
+from edge_stickers.quantize.layers import LEAST_ROWS
 from edge_stickers.quantize.recipe import HIGHEST, INT8, LOWEST, Precision, Range, Recipe
 
 aten = torch.ops.aten
@@ -74,6 +75,8 @@ def _tables(graph: fx.Graph, recipe: Recipe, component: str) -> list[fx.Node]:
     for node in graph.nodes:
         custom = node.meta.get("custom") or {}
         if node.target == aten.embedding.default and "operator" in custom:
+            if cast(fx.Node, node.args[0]).meta["val"].shape[0] < LEAST_ROWS:
+                continue
             precision = recipe.precision(f"{component}/{custom['layer']}", custom["operator"])
             if precision in INT8:
                 found.append(node)

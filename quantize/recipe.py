@@ -15,7 +15,7 @@ from edge_stickers.errors import InputError
 Precision = Literal["float", "fp32", "fp16", "w8a16", "w8a8", "w8a8-dynamic"]
 """Of a layer: floating point, as the target has it at its fastest or as named, or int8 weights (symmetric, one scale an
 output channel). Activations stay floating (w8a16), or are int8, with a scale found beforehand by calibration or,
-dynamic, each call's own; what comes out is floating then."""
+dynamic, each row's (of a linear layer) or each image's own; what comes out is floating then."""
 LOWEST, HIGHEST = -128, 127
 """Of int8."""
 INT8: tuple[Precision, ...] = ("w8a16", "w8a8", "w8a8-dynamic")
@@ -104,15 +104,16 @@ class Recipe(Entry):
 
 
 _KEPT = (
-    Rule(layers="unet/unet.embedding.*", precision="float", because="time embedding: a few rows, no time to be saved"),
     Rule(layers="unet/unet.field.*", precision="float", because="motion field: a few rows, and all places follow it"),
-    Rule(layers="unet/*.modulation", precision="float", because="time and text as scales of all channels: a few rows"),
     Rule(layers="unet/unet.read.*", precision="float", because="reads the still's latent itself: error goes to frames"),
-    Rule(layers="unet/unet.conv_*", precision="float", because="first and last convolution"),
 )
 _OUTLIERS = (
     Rule(layers="text_encoder/*", precision="w8a8-dynamic", because="a few channels are far larger than all others"),
+    Rule(layers="unet/unet.embedding.*", precision="w8a8-dynamic", because="time embedding: a few rows"),
+    Rule(layers="unet/*.modulation", precision="w8a8-dynamic", because="time and text as scales: a few rows"),
     Rule(layers="unet/*.block.conv2", precision="w8a8-dynamic", because="modulation makes single channels large"),
+    Rule(layers="unet/*.block.skip", precision="w8a8-dynamic", because="a sum of two levels, one far larger"),
+    Rule(layers="unet/unet.conv_*", precision="w8a8-dynamic", because="first and last convolution"),
 )
 
 

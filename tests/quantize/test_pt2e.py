@@ -14,6 +14,7 @@ from edge_stickers.convert.parity import snr_db
 from edge_stickers.convert.passes import prepare
 from edge_stickers.convert.targets.backends import backend, lower_program
 from edge_stickers.errors import ConversionError
+from edge_stickers.quantize.fake import fake_quantized
 from edge_stickers.quantize.pt2e import quantize_program
 from edge_stickers.quantize.recipe import Range, Recipe, Rule
 from edge_stickers.spec import ComponentSpec, TensorSpec
@@ -116,6 +117,41 @@ def test_the_range_of_a_scaled_part_is_scaled(block, ranges):
     ]
     assert sorted(outputs)[1:] == pytest.approx([max(outputs)] * 2)
     assert min(outputs) == pytest.approx(max(outputs) * 12**-0.5, rel=1e-3)
+
+
+class LookUp(nn.Module):
+    """A large table, a small one, and a layer."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.kinds, self.out = nn.Embedding(700, 16), nn.Embedding(3, 16), nn.Linear(16, 4)
+
+    def forward(self, ids):
+        return self.out(self.words(ids) + self.kinds(ids.clamp(max=2)))
+
+
+@pytest.mark.parametrize("precision", ["w8a16", "w8a8-dynamic", "w8a8"])
+def test_a_large_table_is_kept_in_int8_and_read_row_by_row(precision):
+    module = LookUp().eval()
+    spec = ComponentSpec("text_encoder", (TensorSpec("input_ids", (1, 9), "int64"),), (TensorSpec("y", (1, 9, 4)),))
+    recipe = Recipe(name="mine", rules=(Rule(operators="embedding", precision=precision),))
+    program = quantize_program(prepare(export_component(module, spec)), recipe, "text_encoder")
+    tables = {tuple(value.shape): value.dtype for value in program.state_dict.values() if value.dim() == 2}
+    assert tables[700, 16] == torch.int8 and tables[700, 1] == tables[3, 16] == torch.float32
+    ids = torch.randint(0, 700, (1, 9))
+    with torch.no_grad():
+        plain, got = module(ids), program.module()(ids)
+        with fake_quantized({"text_encoder": module}, recipe):
+            torch.testing.assert_close(module(ids), got)
+    assert 35 < snr_db(plain, got) < 70
+    lowered = lower_program(program, "text_encoder", backend("xnnpack"), "fp32")
+    assert len(lowered.data) < 700 * 16 * 2
+
+    from executorch.runtime import Runtime
+
+    loaded = Runtime.get().load_program(lowered.data)
+    assert snr_db(got, loaded.load_method("forward").execute([ids])[0]) > 90
 
 
 def test_a_program_without_int8_layers_is_left_alone(block):

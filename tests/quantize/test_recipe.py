@@ -100,17 +100,17 @@ def test_float_is_what_a_target_is_fastest_in():
     for name, floating in (("executorch", "fp32"), ("coreml", "fp16"), ("onnx", "fp32")):
         fitted = choose_recipe(TARGETS[name], "int8")
         assert fitted.recipe.otherwise == floating
-        assert fitted.recipe.precision("unet/unet.conv_in", "conv2d") == floating
+        assert fitted.recipe.precision("unet/unet.read.to_base", "conv2d") == floating
         assert fitted.recipe.precision("decoder/vae.decoder.0", "conv2d") == "w8a8"
         assert not any("float" in each for each in fitted.mapped)
 
 
 def test_every_layer_is_accounted_to_the_rule_that_decides():
-    layers = {"unet/unet.conv_in": "conv2d", "unet/a": "linear", "unet/b": "linear", "text_encoder/a": "linear"}
+    layers = {"unet/unet.read.a": "conv2d", "unet/a": "linear", "unet/b": "linear", "text_encoder/a": "linear"}
     decided = decisions_of(RECIPES["int8"], layers)
     assert sum(each.layers for each in decided) == len(layers)
     assert [(each.precision, each.layers) for each in decided] == [("float", 1), ("w8a8-dynamic", 1), ("w8a8", 2)]
-    assert decided[0].because == "first and last convolution" and decided[2].rule == "* linear"
+    assert "reads the still's latent" in decided[0].because and decided[2].rule == "* linear"
     assert decisions_of(RECIPES["fp32"], layers)[0] == Decision("fp32", 4, "")
 
 
