@@ -44,6 +44,17 @@ def export_component(module: nn.Module, spec: ComponentSpec) -> ExportedProgram:
     return program
 
 
+def layers_in(program: ExportedProgram, component: str) -> dict[str, str]:
+    """The layers that a program runs, as recipes name them, with their operators; parts may hold others, too.
+
+    Args:
+        program: of `export_component`, before any pass.
+        component: that it is of.
+    """
+    customs = [node.meta.get("custom") or {} for node in program.graph.nodes]
+    return {f"{component}/{each['layer']}": each["operator"] for each in customs if "operator" in each}
+
+
 def _layer(node: fx.Node) -> dict[str, str] | None:
     """Of the call that is a convolution's or a linear layer's own; None of any other."""
     stack = list(node.meta.get("nn_module_stack", {}).values())

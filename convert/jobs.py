@@ -13,8 +13,7 @@ from torch import nn
 
 from edge_stickers.convert.targets.base import Artifact, Target
 from edge_stickers.errors import ConversionError
-from edge_stickers.quantize.layers import layers_of
-from edge_stickers.quantize.mapping import Decision, decisions_of
+from edge_stickers.quantize.mapping import decisions_of
 from edge_stickers.quantize.recipe import Recipe
 from edge_stickers.spec import ComponentSpec
 
@@ -48,12 +47,6 @@ class Conversion:
     def parameters(self) -> int:
         """Number of weights."""
         return sum(parameter.numel() for parameter in self.module.parameters())
-
-    @property
-    def decisions(self) -> tuple[Decision, ...]:
-        """What each rule of the recipe decides about this component."""
-        layers = layers_of({self.spec.component: self.module})
-        return decisions_of(self.recipe, {name: operator for name, (_, operator) in layers.items()})
 
 
 def convert_all(
@@ -101,7 +94,7 @@ def convert_all(
         for index in waiting:
             finish(index, conversions[index].lower(folder))
     return [
-        replace(artifact, mapped=each.mapped, decisions=each.decisions)
+        replace(artifact, mapped=each.mapped, decisions=decisions_of(each.recipe, artifact.layers))
         for artifact, each in zip(artifacts, conversions, strict=True)
         if artifact is not None
     ]

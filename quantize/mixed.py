@@ -16,6 +16,8 @@ from edge_stickers.quantize.sensitivity import TRIED, Effect, Layer, Sensitivity
 
 COSTS: dict[Precision, float] = {"w8a8": 1.0, "w8a8-dynamic": 1.3, "float": 3.3}
 """Time of an operation, as a multiple of an int8 one: XNNPACK's rates of convolutions are 690 and 210 GFLOP/s."""
+GFLOP_A_MEGABYTE = 0.1
+"""What reading a megabyte more of weights costs, in int8 operations: a tenth of a millisecond, at 10 GB/s."""
 WORST_BELOW_MEAN_DB = 5.0
 """How far below the mean the worst frame may lie, as the floors of `verify` have it: 35 and 30 dB."""
 HEADROOM_DB = 1.0
@@ -142,10 +144,10 @@ def _best_step(layers: dict[str, Layer], chosen: dict[str, Precision], must: set
     for name, now in chosen.items():
         for other in finest:
             finer = _error(layers[name], now) - _error(layers[name], other)
-            slower = COSTS[other] - COSTS[now]
+            slower = _cost(layers[name], other) - _cost(layers[name], now)
             if finer <= 0 or slower <= 0 or (other == "float" and name in must):
                 continue
-            gain = finer / (slower * max(layers[name].gflop, 1e-4))
+            gain = finer / slower
             if best is None or gain > best[0]:
                 best = gain, name, other
     return None if best is None else best[1:]
@@ -179,13 +181,14 @@ def _recipe(sensitivity: Sensitivity, chosen: dict[str, Precision]) -> Recipe:
         for name, given in chosen.items()
         if given == precision
     ]
-    static = {name: sensitivity.ranges[name] for name, precision in chosen.items() if precision == "w8a8"}
+    ranges = sensitivity.ranges  # tables of an embedding have none
+    static = {name: ranges[name] for name, precision in chosen.items() if precision == "w8a8" and name in ranges}
     return Recipe(name="mixed", rules=tuple(rules), ranges=static, model_sha256=sensitivity.model_sha256)
 
 
 def _because(layer: Layer) -> str:
     tried = ", ".join(f"{decibels(layer.effects[each].mse):.1f} dB in {each}" for each in TRIED)
-    return f"alone it leaves frames at {tried}; {layer.gflop:.2f} GFLOP a clip"
+    return f"alone: {tried}; {layer.gflop:.2f} GFLOP a clip"
 
 
 def _measure(maker: ClipMaker, tasks: Sequence[Any], plain: Sequence[ClipParts], recipe: Recipe) -> Effect:
@@ -201,8 +204,17 @@ def _error(layer: Layer, precision: Precision) -> float:
     return layer.effects[precision].mse if precision in layer.effects else 0.0
 
 
+def _cost(layer: Layer, precision: Precision) -> float:
+    """Time of a layer in a clip, in units of 10^9 int8 operations."""
+    return COSTS[precision] * layer.gflop + GFLOP_A_MEGABYTE * _bytes(layer, precision) / 1e6
+
+
+def _bytes(layer: Layer, precision: Precision) -> int:
+    return layer.weights * (_FLOAT_BYTES if precision == "float" else 1)
+
+
 def _megabytes(layers: dict[str, Layer], fixed: int, chosen: dict[str, Precision]) -> float:
-    inside = sum(layer.weights * (_FLOAT_BYTES if chosen[name] == "float" else 1) for name, layer in layers.items())
+    inside = sum(_bytes(layer, chosen[name]) for name, layer in layers.items())
     return (inside + _FLOAT_BYTES * fixed) / 1e6
 
 

@@ -48,6 +48,8 @@ class Artifact:
     """Operators that run outside the backend, and how many of each."""
     operators: dict[str, int] = field(default_factory=dict)
     """Operators of the whole graph, where the target lists them."""
+    layers: dict[str, str] = field(default_factory=dict)
+    """That it runs, as recipes name them, with their operators."""
     decisions: tuple[Decision, ...] = ()
     """What each rule of the recipe decided."""
     mapped: tuple[str, ...] = ()

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 from torch import nn
+from torch.export import ExportedProgram
 
-from edge_stickers.convert.export import export_component
+from edge_stickers.convert.export import export_component, layers_in
 from edge_stickers.convert.passes import prepare_native
 from edge_stickers.convert.passes.decompose import name_inputs
 from edge_stickers.convert.targets.base import Artifact, artifact, require_libraries
@@ -52,7 +53,10 @@ class CoreMLTarget:
         """See `Target.lower`. The artifact has not been run: that takes an Apple device."""
         require_libraries(self)
         start = time.perf_counter()
-        model = _convert(module, spec, recipe)
+        # coremltools folds arithmetic into the weights that it is handed, in place: it gets its own.
+        exported = export_component(copy.deepcopy(module), spec)
+        layers = layers_in(exported, spec.component)
+        model = _convert(exported, spec, recipe)
         package = folder / self.name / f"{PACKAGES[spec.component]}.mlpackage"
         package.parent.mkdir(exist_ok=True)
         if package.exists():
@@ -70,6 +74,7 @@ class CoreMLTarget:
             inputs=inputs,
             outputs=outputs,
             operators=operators,
+            layers=layers,
         )
 
 
@@ -91,11 +96,10 @@ def read_package(package: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpe
     return _tensors(description.input), _tensors(description.output), dict(sorted(operators.items()))
 
 
-def _convert(module: nn.Module, spec: ComponentSpec, recipe: Recipe) -> Any:
+def _convert(exported: ExportedProgram, spec: ComponentSpec, recipe: Recipe) -> Any:
     import coremltools
 
-    # coremltools folds arithmetic into the weights that it is handed, in place: it gets its own.
-    program = prepare_native(export_component(copy.deepcopy(module), spec))
+    program = prepare_native(exported)
     quantized = quantize_program(program, recipe, spec.component)
     if quantized is not program:
         program = quantized.run_decompositions({})  # it comes in the dialect of training

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from edge_stickers.convert.export import export_component
+from edge_stickers.convert.export import export_component, layers_in
 from edge_stickers.convert.targets.backends import backend, lower_program
 from edge_stickers.convert.targets.base import Artifact, Extra, artifact, require_libraries
 from edge_stickers.quantize.pt2e import quantize_program
@@ -37,7 +37,9 @@ class ExecuTorchTarget:
         """See `Target.lower`."""
         require_libraries(self)
         start, chosen = time.perf_counter(), backend(self.backend)
-        program = quantize_program(chosen.passes(export_component(module, spec)), recipe, spec.component)
+        exported = export_component(module, spec)
+        layers = layers_in(exported, spec.component)
+        program = quantize_program(chosen.passes(exported), recipe, spec.component)
         lowered = lower_program(program, spec.component, chosen, recipe.otherwise, extras=self.extras)
         entry = folder / self.name / f"{spec.component}_{self.backend}_{recipe.name}.pte"
         entry.parent.mkdir(exist_ok=True)
@@ -59,4 +61,5 @@ class ExecuTorchTarget:
             started=start,
             delegate_calls=lowered.delegate_calls,
             undelegated=lowered.undelegated,
+            layers=layers,
         )

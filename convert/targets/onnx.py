@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from edge_stickers.convert.export import export_component
+from edge_stickers.convert.export import export_component, layers_in
 from edge_stickers.convert.targets.base import Artifact, artifact, require_libraries
 from edge_stickers.errors import ConversionError
 from edge_stickers.quantize.pt2e import quantize_program
@@ -41,9 +41,18 @@ class OnnxTarget:
         start = time.perf_counter()
         entry = folder / self.name / spec.component / "model.onnx"
         entry.parent.mkdir(parents=True, exist_ok=True)
-        program = quantize_program(export_component(module, spec), recipe, spec.component)
-        operators = _export(program, spec, entry)
-        return artifact(self, spec, recipe=recipe, entry=entry, folder=folder, started=start, operators=operators)
+        exported = export_component(module, spec)
+        operators = _export(quantize_program(exported, recipe, spec.component), spec, entry)
+        return artifact(
+            self,
+            spec,
+            recipe=recipe,
+            entry=entry,
+            folder=folder,
+            started=start,
+            operators=operators,
+            layers=layers_in(exported, spec.component),
+        )
 
 
 def _export(exported: ExportedProgram, spec: ComponentSpec, entry: Path) -> dict[str, int]:
