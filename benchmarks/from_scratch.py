@@ -38,8 +38,11 @@ def equal_steps(steps: int, *, student: float, teacher: float) -> int:
 def from_scratch(run: Path, output: Path) -> None:
     """Trains the contender of a run into `output/model`; goes on where it was cut off."""
     record = read_record(run)
-    if record is None or record.recovery is None:
-        raise InputError(f"{run} holds no pruned student that recovered; make one: edge-stickers prune -o {run}")
+    if record is None or record.recovery is None or record.asked.parts != ("unet", "vae"):
+        raise InputError(
+            f"{run} holds no student whose denoiser and decoder were pruned and recovered; make one: edge-stickers "
+            f"prune --parts unet,vae -o {run}"
+        )
     pipeline = load_pipeline(run / PRUNED)
     size = pipeline.unet.config.sample_size * COMPRESSION
     source = ClipSource(fetch_twemoji(), split="train", size=size)

@@ -8,6 +8,7 @@ from torch.export import ExportedProgram
 
 from edge_stickers.errors import ConversionError
 from edge_stickers.quantize.layers import OPERATORS
+from edge_stickers.quantize.pt2e import ROUNDED
 from edge_stickers.spec import ComponentSpec
 
 
@@ -48,11 +49,18 @@ def layers_in(program: ExportedProgram, component: str) -> dict[str, str]:
     """The layers that a program runs, as recipes name them, with their operators; parts may hold others, too.
 
     Args:
-        program: of `export_component`, before any pass.
+        program: as `edge_stickers.quantize.pt2e.quantize_program` is given it.
         component: that it is of.
+
+    Returns:
+        By `component/module`; "" in the place of an operator that it would not round.
     """
-    customs = [node.meta.get("custom") or {} for node in program.graph.nodes]
-    return {f"{component}/{each['layer']}": each["operator"] for each in customs if "operator" in each}
+    found: dict[str, str] = {}
+    for node in program.graph.nodes:
+        custom = node.meta.get("custom") or {}
+        if "operator" in custom:
+            found[f"{component}/{custom['layer']}"] = custom["operator"] if node.target in ROUNDED else ""
+    return found
 
 
 def _layer(node: fx.Node) -> dict[str, str] | None:

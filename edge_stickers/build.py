@@ -28,7 +28,7 @@ from edge_stickers.bundle.report import render_report
 from edge_stickers.bundle.writer import check_out, replacing
 from edge_stickers.config import FRAME_MS, MAX_TOKENS, STEP_COUNTS, STILL_MARGIN
 from edge_stickers.errors import InputError
-from edge_stickers.quantize.recipe import find_recipe
+from edge_stickers.quantize.recipe import check_model, find_recipe
 from edge_stickers.runtimes.base import RUNTIMES, availability, is_emulated
 from edge_stickers.runtimes.outcome import ComponentRow, VerifyReport
 from edge_stickers.runtimes.verify import Floors, clip_parity_of, parity_of, verify
@@ -188,7 +188,7 @@ def build(
     say("loading the model", 0.0)
     pipeline = load_pipeline(folder)
     if found is not None:
-        _check_ranges(found, folder)
+        check_model(found, folder_sha256(folder))
     with replacing(Path(out)) as part:
         say(f"converting for {', '.join(names)}", 0.02)
         artifacts = convert(
@@ -217,22 +217,6 @@ def build(
         _write_reports(part, manifest, report)
         say("done", 1.0)
     return report
-
-
-def _check_ranges(recipe: Recipe, model: Path) -> None:
-    """Whether a calibrated recipe's ranges are this model's.
-
-    Raises:
-        InputError: they are another's.
-    """
-    if not recipe.ranges or not recipe.model_sha256:
-        return
-    sha256 = folder_sha256(model)
-    if recipe.model_sha256 != sha256:
-        raise InputError(
-            f"recipe {recipe.name} has the ranges of another model, {recipe.model_sha256[:12]}; this is {sha256[:12]}: "
-            "run edge-stickers quantize on this one"
-        )
 
 
 def shares(say: Progress, count: int) -> Callable[[Conversion], None]:

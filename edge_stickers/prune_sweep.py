@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,16 +12,21 @@ from typing import Literal
 from edge_stickers.animator import animator_of
 from edge_stickers.bundle.golden import CASES
 from edge_stickers.bundle.manifest import Count, Entry
-from edge_stickers.data.stickers import fetch_twemoji
+from edge_stickers.data.dataset import ClipSource
+from edge_stickers.data.stickers import fetch_twemoji, list_stickers
 from edge_stickers.errors import InputError, MissingDependencyError
 from edge_stickers.evaluate_animator import evaluate_animator
 from edge_stickers.evaluation.report import Interval
 from edge_stickers.media.write import write_atomically
+from edge_stickers.models.autoencoder import COMPRESSION
 from edge_stickers.models.pipeline import StickerPipeline, load_pipeline
+from edge_stickers.quantize.pruning.choose import choose_units
+from edge_stickers.quantize.pruning.importance import measure_importance
 from edge_stickers.quantize.pruning.prune import MODEL, PRUNED, Sizes, prune, sizes_of
-from edge_stickers.quantize.pruning.structures import Part
+from edge_stickers.quantize.pruning.structures import Part, clip_flops, structures_of
 from edge_stickers.quantize.recovery import RecoveryPlan
 from edge_stickers.runtimes.reference import STICKERS
+from edge_stickers.sampling.sampler import DEFAULT_STEPS
 
 ROUNDS = 5
 """Clips that each student makes for its time, all of them in turn."""
@@ -105,21 +111,31 @@ def prune_sweep(
     if not fractions or any(not 0 < each < 1 for each in fractions):
         raise InputError(f"cannot sweep over {list(fractions)}; expected fractions between 0 and 1, such as 0.2,0.4")
     chosen = sorted(set(fractions))
+    require_drawing()
     source = fetch_twemoji() if stickers is None else stickers
+    list_stickers(source, "test")
+    total = 2 * len(chosen) + 3
+    on_progress("measuring importance", 0, total)
+    teacher = load_pipeline(model)
+    structures = structures_of(teacher, steps=DEFAULT_STEPS)
+    clip_source = ClipSource(source, split="train", size=teacher.unet.config.sample_size * COMPRESSION, cache=cache)
+    scores = measure_importance(teacher, structures, source=clip_source)
+    totals = clip_flops(teacher, steps=DEFAULT_STEPS)
+    for fraction in chosen:  # what cannot be had is said before anything is trained
+        choose_units(structures, scores, totals=totals, fractions=dict.fromkeys(parts, fraction))
     students: dict[float, Path] = {0.0: model}
-    total = 2 * len(chosen) + 2
     for index, fraction in enumerate(chosen):
-        on_progress(f"pruning by {fraction:.0%}", index, total)
-        folder = output / f"{fraction:.3f}"
+        on_progress(f"pruning by {fraction:.0%}", index + 1, total)
+        folder = output / f"{fraction:g}"
         prune(
-            model, folder, fraction=fraction, parts=parts, stickers=source, plan=plan, latents=output / "latents",
-            cache=cache,
+            model, folder, fraction=fraction, parts=parts, stickers=source, scores=scores, plan=plan,
+            latents=output / "latents", cache=cache,
         )  # fmt: skip
         students[fraction] = folder / (PRUNED if plan is None else MODEL)
     loaded = {fraction: load_pipeline(folder) for fraction, folder in students.items()}
     quality = {}
     for index, (fraction, student) in enumerate(loaded.items()):
-        on_progress(f"evaluating {fraction:.0%}", len(chosen) + index, total)
+        on_progress(f"evaluating {fraction:.0%}", len(chosen) + 1 + index, total)
         quality[fraction] = _quality(student, source, clips, cache)
     on_progress("timing", total - 1, total)
     times = _times(loaded)
@@ -161,16 +177,25 @@ def _times(students: Mapping[float, StickerPipeline]) -> dict[float, float]:
     return {fraction: statistics.median(values) for fraction, values in seconds.items()}
 
 
+def require_drawing() -> None:
+    """Whether matplotlib is there.
+
+    Raises:
+        MissingDependencyError: it is not.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingDependencyError("drawing needs matplotlib; run: pip install 'edge-stickers[train]'")
+
+
 def draw_sweep(report: SweepReport, path: Path) -> None:
     """The curve as a picture: each measure over the operations of a clip, with its interval.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError("drawing needs matplotlib; run: pip install 'edge-stickers[train]'") from error
+    require_drawing()
+    from matplotlib.figure import Figure
+
     labels = {"as_told": "clips that move as told", "identity": "identity, dB", "flicker": "flicker"}
     picture = Figure(figsize=(12, 4), layout="constrained")
     axes = picture.subplots(1, len(MEASURES) + 1)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import cast
 
 from edge_stickers.errors import InputError
-from edge_stickers.quantize.recipe import FloatPrecision, Precision, Recipe
+from edge_stickers.quantize.recipe import INT8, FloatPrecision, Precision, Recipe
 
 SUBSTITUTES: Mapping[Precision, Precision] = MappingProxyType({"w8a8-dynamic": "w8a16", "w8a16": "w8a8-dynamic"})
 """Weights are the same in both; what is done to activations differs."""
@@ -35,7 +35,8 @@ def fit_recipe(recipe: Recipe, precisions: Sequence[Precision], *, target: str) 
     Raises:
         InputError: it lacks a precision, and anything near it; the message lists what it has.
     """
-    chosen: dict[Precision, Precision] = {"float": precisions[0]}
+    floating: Precision = precisions[0] if recipe.otherwise == "float" else recipe.otherwise
+    chosen: dict[Precision, Precision] = {"float": floating}
     for asked in recipe.precisions:
         if asked in precisions:
             chosen[asked] = asked
@@ -46,6 +47,12 @@ def fit_recipe(recipe: Recipe, precisions: Sequence[Precision], *, target: str) 
                 f"{target} has no precision {asked!r}, which recipe {recipe.name} asks for; it has "
                 f"{', '.join(precisions)}"
             )
+    other = next((each for each in recipe.precisions if each not in (*INT8, "float", floating)), None)
+    if other is not None:
+        raise InputError(
+            f"recipe {recipe.name} has layers in {other} beside {floating}; {target} computes all floating layers in "
+            "one precision, expected float in the rules"
+        )
     rules = tuple(rule.model_copy(update={"precision": chosen[rule.precision]}) for rule in recipe.rules)
     otherwise = cast(FloatPrecision, chosen[recipe.otherwise])
     mapped = [
@@ -73,12 +80,15 @@ def decisions_of(recipe: Recipe, layers: Mapping[str, str]) -> tuple[Decision, .
 
     Args:
         recipe: fitted to a target.
-        layers: operators by name of the layer.
+        layers: operators by name of the layer; "" of one that has no 8-bit form in the program, which stays floating.
     """
     counts = dict.fromkeys((*recipe.rules, None), 0)
     for name, operator in layers.items():
-        counts[recipe.rule(name, operator)] += 1
-    return tuple(
+        if operator:
+            counts[recipe.rule(name, operator)] += 1
+    rest = sum(not operator for operator in layers.values())
+    unrounded = (Decision(recipe.otherwise, rest, "", "no 8-bit form of them here"),) if rest else ()
+    return unrounded + tuple(
         Decision(rule.precision, count, f"{rule.layers} {rule.operators}".removesuffix(" *"), rule.because)
         if rule is not None
         else Decision(recipe.otherwise, count, "")

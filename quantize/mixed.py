@@ -115,8 +115,8 @@ def _near_enough(
     """Gives up int8 layer by layer until what is measured is near enough, or nothing is left to give up."""
     layers = sensitivity.layers
     chosen: dict[str, Precision] = dict.fromkeys(layers, "w8a8")
-    allowed = 10 ** (-(min_psnr + HEADROOM_DB) / 10)
-    effect = None
+    goal = 10 ** (-(min_psnr + HEADROOM_DB) / 10)
+    allowed = goal
     for trial in range(_MOST_ROUNDS):
         while sum(_error(layers[name], precision) for name, precision in chosen.items()) > allowed:
             step = _best_step(layers, chosen, must)
@@ -125,16 +125,12 @@ def _near_enough(
             chosen[step[0]] = step[1]
         on_progress(f"trial {trial + 1}", trial, _MOST_ROUNDS)
         effect = measure(_recipe(sensitivity, chosen))
-        if _reaches(effect, min_psnr + HEADROOM_DB):
-            break
         step = _best_step(layers, chosen, must)
-        if step is None:
-            break
+        if _reaches(effect, min_psnr + HEADROOM_DB) or step is None or trial == _MOST_ROUNDS - 1:
+            return effect, chosen
         chosen[step[0]] = step[1]  # what was predicted was too little
-        missing = max(effect.mse / 10 ** (-(min_psnr + HEADROOM_DB) / 10), 1.05)
-        allowed /= min(missing, 2.0)
-    assert effect is not None
-    return effect, chosen
+        allowed /= min(max(effect.mse / goal, 1.2), 2.0)
+    raise AssertionError("the last round returns")
 
 
 def _best_step(layers: dict[str, Layer], chosen: dict[str, Precision], must: set[str]) -> tuple[str, Precision] | None:
@@ -176,14 +172,25 @@ def _small_enough(layers: dict[str, Layer], fixed: int, max_mb: float) -> dict[s
 def _recipe(sensitivity: Sensitivity, chosen: dict[str, Precision]) -> Recipe:
     """One rule a layer, the layers of a precision together."""
     rules = [
-        Rule(layers=name, precision=precision, because=_because(sensitivity.layers[name]))
+        Rule(
+            layers=name,
+            # of a table of an embedding the weights alone are rounded, whatever was tried
+            precision="w8a16" if sensitivity.layers[name].operator == "embedding" and given != "float" else precision,
+            because=_because(sensitivity.layers[name]),
+        )
         for precision in (*TRIED, "float")
         for name, given in chosen.items()
         if given == precision
     ]
     ranges = sensitivity.ranges  # tables of an embedding have none
     static = {name: ranges[name] for name, precision in chosen.items() if precision == "w8a8" and name in ranges}
-    return Recipe(name="mixed", rules=tuple(rules), ranges=static, model_sha256=sensitivity.model_sha256)
+    return Recipe(
+        name="mixed",
+        rules=tuple(rules),
+        calibration=sensitivity.calibration,
+        ranges=static,
+        model_sha256=sensitivity.model_sha256,
+    )
 
 
 def _because(layer: Layer) -> str:

@@ -16,6 +16,8 @@ from edge_stickers.quantize.recipe import HIGHEST, INT8, LOWEST, Precision, Rang
 aten = torch.ops.aten
 CONVOLUTIONS = (aten.conv2d.default, aten.conv_transpose2d.input)
 OPERATORS = (*CONVOLUTIONS, aten.linear.default)
+ROUNDED = (*OPERATORS, aten.embedding.default)
+"""What has an 8-bit form."""
 EPS = 2**-12
 """The smallest scale, as XNNPACK has it."""
 _IMAGES = (*CONVOLUTIONS, aten.mean.dim, aten._to_copy.default)

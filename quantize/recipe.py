@@ -64,7 +64,7 @@ class Calibration(Entry):
 
 
 class Recipe(Entry):
-    """The precision of every layer, one for all targets; a target that lacks one refuses the recipe."""
+    """The precision of every layer, one for all targets; see `edge_stickers.quantize.mapping` for what one lacks."""
 
     schema_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -100,7 +100,9 @@ class Recipe(Entry):
     @property
     def wants_ranges(self) -> bool:
         """Whether it has to be calibrated before it can be used."""
-        return "w8a8" in self.precisions and not self.ranges
+        return not self.ranges and any(
+            rule.precision == "w8a8" and rule.operators != "embedding" for rule in self.rules
+        )
 
 
 _KEPT = (
@@ -130,11 +132,28 @@ RECIPES: MappingProxyType[str, Recipe] = MappingProxyType(
             Recipe(name="fp16", otherwise="fp16"),
             Recipe(name="int8", rules=(*_KEPT, *_OUTLIERS, *_all("w8a8"))),
             Recipe(name="int8-dynamic", rules=(*_KEPT, *_all("w8a8-dynamic"))),
-            Recipe(name="int8-weight", rules=_all("w8a16")),
+            Recipe(name="int8-weight", rules=(*_KEPT, *_all("w8a16"))),
         )
     }
 )
 """By name."""
+
+
+def check_model(recipe: Recipe, sha256: str) -> None:
+    """Whether a calibrated recipe's ranges are a model's.
+
+    Args:
+        recipe: any; one without ranges, or that does not say whose they are, fits every model.
+        sha256: of the model folder.
+
+    Raises:
+        InputError: they are another's.
+    """
+    if recipe.ranges and recipe.model_sha256 not in ("", sha256):
+        raise InputError(
+            f"recipe {recipe.name} has the ranges of another model, {recipe.model_sha256[:12]}; this is {sha256[:12]}: "
+            "run edge-stickers quantize on this one"
+        )
 
 
 def find_recipe(name: str | Path | Recipe) -> Recipe:

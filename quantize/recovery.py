@@ -19,6 +19,7 @@ from edge_stickers.models.text import tokenize
 from edge_stickers.models.unet import Stage, StickerUNet
 from edge_stickers.quantize.pruning.structures import Part
 from edge_stickers.training.autoencoder import LATENT_NOISE, AutoencoderStage, TrainableAutoencoder
+from edge_stickers.training.checkpoints import steps_done
 from edge_stickers.training.denoiser import DenoiserStage
 from edge_stickers.training.latents import LatentBatch, LatentCache
 from edge_stickers.training.loop import train
@@ -221,7 +222,7 @@ def recover(
     plan: RecoveryPlan,
     latents: Path | None = None,
     stop_after: float | None = None,
-) -> None:
+) -> bool:
     """Trains parts of a student, the denoiser last, in place; a run that was cut off goes on where it stopped.
 
     The encoder and the motion field are the teacher's, as they are: all clips are encoded once for both.
@@ -236,21 +237,27 @@ def recover(
         plan: how long.
         latents: where encoded clips are kept; in the output where None.
         stop_after: seconds after which a stage saves and ends early.
+
+    Returns:
+        Whether every stage ran to the end of its plan.
     """
-    device = training_device()
+    device, finished = training_device(), True
+
+    def run(stage: Any, stage_plan: StagePlan) -> None:
+        nonlocal finished
+        folder = output / stage.name
+        assign_average(stage.model, train(stage, stage_plan, folder, stop_after=stop_after))
+        finished = finished and steps_done(folder) >= stage_plan.steps
+
     for part in (student.text_encoder, teacher.text_encoder, teacher.unet, teacher.vae):
         part.to(device)
     if "text_encoder" in parts:
-        sentences = TextRecovery(student, teacher, source)
-        assign_average(
-            sentences.model, train(sentences, plan.text_encoder, output / "text_encoder", stop_after=stop_after)
-        )
+        run(TextRecovery(student, teacher, source), plan.text_encoder)
     if "vae" in parts:
-        decoder = DecoderRecovery(student.vae, teacher.vae, source, held_out)
-        assign_average(decoder.model, train(decoder, plan.decoder, output / "decoder", stop_after=stop_after))
+        run(DecoderRecovery(student.vae, teacher.vae, source, held_out), plan.decoder)
     if "unet" in parts:
         vae = teacher.vae.to(device=device, memory_format=torch.channels_last).eval()
         cache = LatentCache(latents or output / "latents", vae, source, count=plan.clips)
         cache.fill()
-        denoiser = DenoiserRecovery(student, teacher, cache, held_out, seed=plan.denoiser.seed)
-        assign_average(student.unet, train(denoiser, plan.denoiser, output / "denoiser", stop_after=stop_after))
+        run(DenoiserRecovery(student, teacher, cache, held_out, seed=plan.denoiser.seed), plan.denoiser)
+    return finished

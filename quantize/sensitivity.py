@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from torch import nn
 
 from edge_stickers.bundle.manifest import Count, Entry, first_problem
+from edge_stickers.bundle.reader import folder_sha256
 from edge_stickers.errors import InputError
 from edge_stickers.media.write import write_atomically
 from edge_stickers.models.pipeline import StickerPipeline
@@ -19,12 +20,14 @@ from edge_stickers.quantize.fake import fake_quantized
 from edge_stickers.quantize.layers import layers_of
 from edge_stickers.quantize.operations import operations_of
 from edge_stickers.quantize.recipe import Calibration, Precision, Range, Recipe, Rule
+from edge_stickers.quantize.runs import expect_same
 from edge_stickers.sampling.sampler import DEFAULT_STEPS
+from edge_stickers.spec import COMPONENTS
 
 TRIED: tuple[Precision, ...] = ("w8a8", "w8a8-dynamic")
 """Precisions that every layer is tried in, the faster one first."""
 CLIPS = 3
-"""Clips that each is tried on: a fast motion, a slow one, and one that changes a part."""
+"""Clips that each is tried on, of the first families of motion: travel, hop, sway."""
 SAVE_EVERY = 8
 """Layers between two writings of the file."""
 
@@ -55,6 +58,9 @@ class Sensitivity(Entry):
     schema_version: Literal[1] = 1
     model_sha256: str
     clips: Annotated[int, Field(ge=1, le=100)] = CLIPS
+    stickers_sha256: str
+    """Of the stills that they are made of."""
+    calibration: Calibration
     ranges: dict[str, Range]
     """Of every layer, all of them calibrated."""
     layers: dict[str, Layer]
@@ -88,24 +94,27 @@ def measure_sensitivity(
         on_progress: (what is done now, layers done, layers in all).
 
     Raises:
-        InputError: the file holds something else, or the effects on another model or other clips.
+        InputError: the file holds something else, or effects on another model, or of other clips or stickers.
     """
+    calibration = calibration or Calibration()
+    asked: dict[str, Any] = {
+        "model_sha256": model_sha256,
+        "clips": clips,
+        "stickers_sha256": folder_sha256(stickers),
+        "calibration": calibration,
+    }
     known = None if path is None else read_sensitivity(path)
-    if known is not None and (known.model_sha256, known.clips) != (model_sha256, clips):
-        raise InputError(
-            f"{path} holds effects on model {known.model_sha256[:12]} in {known.clips} clips, now asked for are "
-            f"{model_sha256[:12]} in {clips}; choose another file, or delete it"
-        )
+    if path is not None and known is not None:
+        expect_same(asked, {name: getattr(known, name) for name in asked}, where=path)
     maker = ClipMaker(pipeline)
     if known is None:
-        every = Recipe(name="every-layer", rules=(Rule(precision="w8a8"),), calibration=calibration or Calibration())
+        every = Recipe(name="every-layer", rules=(Rule(precision="w8a8"),), calibration=calibration)
         count = every.calibration.clips
         found = calibrate(
             pipeline, every, stickers=stickers, on_clip=lambda done, of: on_progress(f"clip {done} of {of}", 0, count)
         )
-        known = Sensitivity(
-            model_sha256=model_sha256, clips=clips, ranges=found.ranges, layers=_layers(pipeline, maker, found.ranges)
-        )
+        layers = _layers(pipeline, maker, found.ranges)
+        known = Sensitivity(**asked, ranges=found.ranges, layers=layers)
     tasks = list(clip_tasks(pipeline, clips, stickers=stickers))
     plain = [maker.make(task) for task in tasks]
     layers = dict(known.layers)
@@ -131,7 +140,7 @@ def effect_of(maker: ClipMaker, tasks: Sequence[Any], plain: Sequence[ClipParts]
         recipe: with the ranges that it wants.
     """
     parts = {rule.layers.split("/")[0] for rule in recipe.rules}
-    changed = parts.pop() if len(parts) == 1 and not parts & {"*"} else "all"
+    changed = parts.pop() if len(parts) == 1 and parts < set(COMPONENTS) else "all"
     means, worst = [], 0.0
     with fake_quantized(maker.modules, recipe):
         for task, before in zip(tasks, plain, strict=True):

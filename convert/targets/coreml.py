@@ -54,9 +54,9 @@ class CoreMLTarget:
         require_libraries(self)
         start = time.perf_counter()
         # coremltools folds arithmetic into the weights that it is handed, in place: it gets its own.
-        exported = export_component(copy.deepcopy(module), spec)
-        layers = layers_in(exported, spec.component)
-        model = _convert(exported, spec, recipe)
+        prepared = prepare_native(export_component(copy.deepcopy(module), spec))
+        layers = layers_in(prepared, spec.component)
+        model = _convert(prepared, spec, recipe)
         package = folder / self.name / f"{PACKAGES[spec.component]}.mlpackage"
         package.parent.mkdir(exist_ok=True)
         if package.exists():
@@ -96,10 +96,9 @@ def read_package(package: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpe
     return _tensors(description.input), _tensors(description.output), dict(sorted(operators.items()))
 
 
-def _convert(exported: ExportedProgram, spec: ComponentSpec, recipe: Recipe) -> Any:
+def _convert(program: ExportedProgram, spec: ComponentSpec, recipe: Recipe) -> Any:
     import coremltools
 
-    program = prepare_native(exported)
     quantized = quantize_program(program, recipe, spec.component)
     if quantized is not program:
         program = quantized.run_decompositions({})  # it comes in the dialect of training

@@ -37,9 +37,9 @@ class ExecuTorchTarget:
         """See `Target.lower`."""
         require_libraries(self)
         start, chosen = time.perf_counter(), backend(self.backend)
-        exported = export_component(module, spec)
-        layers = layers_in(exported, spec.component)
-        program = quantize_program(chosen.passes(exported), recipe, spec.component)
+        prepared = chosen.passes(export_component(module, spec))
+        layers = layers_in(prepared, spec.component)
+        program = quantize_program(prepared, recipe, spec.component)
         lowered = lower_program(program, spec.component, chosen, recipe.otherwise, extras=self.extras)
         entry = folder / self.name / f"{spec.component}_{self.backend}_{recipe.name}.pte"
         entry.parent.mkdir(exist_ok=True)

@@ -32,7 +32,13 @@ def read_plan(path: Path, stages: Collection[str]) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read ({error.strerror}); {example}; check the path") from None
     except ValueError as error:
         raise InputError(f"{path} is no JSON ({error}); {example}") from None
-    if not isinstance(value, dict) or not {*stages, "clips"} & value.keys():
+    if isinstance(value, dict) and isinstance(value.get("recovery"), dict):
+        value = value["recovery"]  # of a record of `prune`
+    known = {*stages, "clips"}
+    if isinstance(value, dict) and known & value.keys() and "preset" not in value and value.keys() - known:
+        other = ", ".join(sorted(value.keys() - known))
+        raise InputError(f"{path} plans {other}; known: {', '.join(stages)} and clips; {example}")
+    if not isinstance(value, dict) or not known & value.keys():
         raise InputError(f"{path} names none of {', '.join(stages)} and clips; {example}")
     for stage in stages:
         if not isinstance(value.get(stage, {}), dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -37,7 +38,7 @@ again. A training plan is a JSON file such as {"denoiser": {"steps": 6000}, "dec
 @click.option("--plan", type=click.Path(path_type=Path), help="Training plan of the recovery, a JSON file.")
 @click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps of each stage of the recovery.")
 @click.option("--stop-after", type=click.FloatRange(min=0), help="Seconds after which a stage saves and ends.")
-@click.option("--clips", type=click.IntRange(min=1), default=56, show_default=True, help="A sweep evaluates on.")
+@click.option("--clips", type=click.IntRange(min=1), help="That a sweep evaluates each student on. [default: 56]")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @json_option
 def command(
@@ -50,7 +51,7 @@ def command(
     plan: Path | None,
     steps: int | None,
     stop_after: float | None,
-    clips: int,
+    clips: int | None,
     output: Path,
     as_json: bool,
 ) -> None:
@@ -61,6 +62,12 @@ def command(
     """
     if (fraction is None) == (sweep is None):
         raise click.UsageError("expected either --fraction, such as 0.35, or --sweep, such as 0.2,0.35,0.5")
+    if sweep is not None and stop_after is not None:
+        raise click.UsageError("--stop-after is for --fraction; a sweep that was cut off goes on where it stopped")
+    if sweep is None and clips is not None:
+        raise click.UsageError("--clips is for --sweep")
+    if not recover and not plan == steps == stop_after:  # all None
+        raise click.UsageError("--plan, --steps and --stop-after are for a recovery, and --no-recover asks for none")
     from edge_stickers import default_student
     from edge_stickers.quantize.recovery import RecoveryPlan
 
@@ -71,20 +78,22 @@ def command(
         "plan": recovery_plan(RecoveryPlan(), plan, steps) if recover else None,
     }
     if sweep is not None:
-        _sweep(folder, output, _fractions(sweep), clips=clips, as_json=as_json, **asked)
+        _sweep(folder, output, _fractions(sweep), clips=clips or 56, as_json=as_json, **asked)
         return
     from edge_stickers.quantize.pruning.prune import prune
 
     assert fraction is not None
+    planned = asked.pop("plan")
     with progress_bar("measuring importance", total=1.0) as update:
         record = prune(
             folder,
             output,
             fraction=fraction,
-            stop_after=stop_after,
             on_clip=lambda done, of: update("measuring importance" if done < of else "pruning", done / of),
             **asked,
         )
+    if planned is not None:  # training shows its own bar
+        record = prune(folder, output, fraction=fraction, plan=planned, stop_after=stop_after, **asked)
     if as_json:
         print_json({"output": str(output), **record.model_dump(mode="json")})
     else:
@@ -94,10 +103,11 @@ def command(
 def _sweep(folder: Path, output: Path, fractions: list[float], *, as_json: bool, **asked: Any) -> None:
     from edge_stickers.prune_sweep import prune_sweep
 
-    with progress_bar("pruning", total=1.0) as update:
-        report = prune_sweep(
-            folder, output, fractions, on_progress=lambda what, done, of: update(what, done / of), **asked
-        )
+    def say(what: str, done: int, of: int) -> None:
+        if sys.stderr.isatty():  # training and evaluation show bars of their own
+            click.echo(f"{done + 1} of {of}: {what}", err=True)
+
+    report = prune_sweep(folder, output, fractions, on_progress=say, **asked)
     if as_json:
         print_json({"output": str(output), **report.model_dump(mode="json")})
     else:

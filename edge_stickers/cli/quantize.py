@@ -44,8 +44,11 @@ SHOWN = 12
 @click.option("--recover", type=click.Path(path_type=Path), help="Train in int8, into this folder of a run.")
 @click.option("--plan", type=click.Path(path_type=Path), help="Training plan of that, a JSON file.")
 @click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps of each of its stages.")
-@click.option("--stickers", type=click.Path(path_type=Path), help="Folder of stills. [default: sixteen inside]")
-@click.option("--clips", type=click.IntRange(2, 1000), help="To make. [default: the recipe's, 16]")
+@click.option(
+    "--stickers", type=click.Path(path_type=Path), help="Folder of stills to calibrate on. [default: sixteen inside]"
+)
+@click.option("--training-stickers", type=click.Path(path_type=Path), help="For --recover. [default: Twemoji]")
+@click.option("--clips", type=click.IntRange(2, 1000), help="To calibrate on. [default: the recipe's, 16]")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Recipe file to write.")
 @json_option
 def command(
@@ -58,6 +61,7 @@ def command(
     plan: Path | None,
     steps: int | None,
     stickers: Path | None,
+    training_stickers: Path | None,
     clips: int | None,
     output: Path,
     as_json: bool,
@@ -73,8 +77,8 @@ def command(
 
     folder = default_student() if model is None else model
     chosen = stickers or STICKERS
-    if recover is None and (plan is not None or steps is not None):
-        raise click.UsageError("--plan and --steps are for --recover")
+    if recover is None and not plan == steps == training_stickers:  # all None
+        raise click.UsageError("--plan, --steps and --training-stickers are for --recover")
     if recipe == "mixed":
         if recover is not None:
             raise click.UsageError("choose the mixed recipe first, and name its file with --recover")
@@ -84,12 +88,20 @@ def command(
     if min_psnr is not None or max_mb is not None or sensitivity is not None:
         raise click.UsageError("--min-psnr, --max-mb and --sensitivity are for --recipe mixed")
     if recover is not None:
-        _recover(folder, output, recipe, recover, stickers, plan=plan, steps=steps, clips=clips, as_json=as_json)
+        calibrated = _calibrated(folder, recipe, chosen, clips=clips)
+        _recover(folder, output, calibrated, recover, training_stickers, plan=plan, steps=steps, as_json=as_json)
         return
-    _calibrate(folder, output, recipe, chosen, clips=clips, as_json=as_json)
+    done = _calibrated(folder, recipe, chosen, clips=clips)
+    _write(done, output)
+    if as_json:
+        counts = {"layers": len(done.ranges), "clips": done.calibration.clips}
+        print_json({"output": str(output), "recipe": done.name, **counts})
+    else:
+        click.echo(f"{output}: ranges of {len(done.ranges)} layers, from {done.calibration.clips} clips")
 
 
-def _calibrate(folder: Path, output: Path, recipe: str, stickers: Path, *, clips: int | None, as_json: bool) -> None:
+def _calibrated(folder: Path, recipe: str, stickers: Path, *, clips: int | None) -> Recipe:
+    """The recipe with ranges that are found anew, where it wants any."""
     from edge_stickers.bundle.reader import folder_sha256
     from edge_stickers.models.components import component_modules
     from edge_stickers.models.pipeline import load_pipeline
@@ -97,62 +109,40 @@ def _calibrate(folder: Path, output: Path, recipe: str, stickers: Path, *, clips
     from edge_stickers.quantize.layers import check_layers, layers_of
     from edge_stickers.quantize.recipe import find_recipe
 
-    found = _with_clips(find_recipe(recipe), clips)
+    found = find_recipe(recipe).model_copy(update={"ranges": {}})
+    if clips is not None:
+        found = found.model_copy(update={"calibration": found.calibration.model_copy(update={"clips": clips})})
     pipeline = load_pipeline(folder)
     check_layers(found, layers_of(component_modules(pipeline)))
     with progress_bar("calibrating", total=1.0) as update:
-        done = calibrate(
+        return calibrate(
             pipeline,
             found,
             stickers=stickers,
             model_sha256=folder_sha256(folder),
             on_clip=lambda clip, of: update(f"clip {clip} of {of}", clip / of),
         )
-    _write(done, output)
-    counts = {"layers": len(done.ranges), "clips": done.calibration.clips}
-    if as_json:
-        print_json({"output": str(output), "recipe": done.name, **counts})
-    else:
-        click.echo(f"{output}: ranges of {counts['layers']} layers, from {counts['clips']} clips")
 
 
 def _recover(
     folder: Path,
     output: Path,
-    recipe: str,
+    recipe: Recipe,
     run: Path,
     stickers: Path | None,
     *,
     plan: Path | None,
     steps: int | None,
-    clips: int | None,
     as_json: bool,
 ) -> None:
     from edge_stickers.quantize.qat import MODEL, QAT_PLAN, recover_quantized
-    from edge_stickers.quantize.recipe import find_recipe
 
-    found, planned = _with_clips(find_recipe(recipe), clips), recovery_plan(QAT_PLAN, plan, steps)
-    with progress_bar("calibrating", total=1.0) as update:
-        done = recover_quantized(
-            folder,
-            found,
-            run,
-            plan=planned,
-            stickers=stickers,
-            on_clip=lambda clip, of: update(f"clip {clip} of {of}", clip / of),
-        )
+    done = recover_quantized(folder, recipe, run, plan=recovery_plan(QAT_PLAN, plan, steps), stickers=stickers)
     _write(done, output)
     if as_json:
         print_json({"output": str(output), "recipe": done.name, "model": str(run / MODEL)})
     else:
         click.echo(f"{output}: recipe {done.name} of {run / MODEL}, which was trained in it")
-
-
-def _with_clips(recipe: Recipe, clips: int | None) -> Recipe:
-    """Calibrated on so many."""
-    if clips is None:
-        return recipe
-    return recipe.model_copy(update={"calibration": recipe.calibration.model_copy(update={"clips": clips})})
 
 
 def _mix(

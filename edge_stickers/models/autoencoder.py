@@ -9,7 +9,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from edge_stickers.models.narrowed import expect_parts
+from edge_stickers.models.narrowed import expect_parts, expect_widths
 
 COMPRESSION = 8
 """Pixels along the side of one latent cell."""
@@ -60,6 +60,7 @@ class StickerAutoencoder(ModelMixin, ConfigMixin):
     ) -> None:
         super().__init__()
         narrowed = narrowed or {}
+        expect_widths(narrowed)
 
         def blocks(coder: str, first: int, width: int, count: int) -> Iterator[nn.Module]:
             for index in range(first, first + count):
@@ -86,7 +87,7 @@ class StickerAutoencoder(ModelMixin, ConfigMixin):
             *blocks("decoder", 4 + decoder_blocks[1], fine, decoder_blocks[0]),
             nn.ConvTranspose2d(fine, 4, 8, stride=4, padding=2),
         )
-        expect_parts(self, narrowed)
+        expect_parts(self, narrowed, (ConvBlock,))
         # Statistics of the raw latent: they make the latent that everybody sees zero-mean with unit variance.
         self.latents_mean: Tensor
         self.latents_std: Tensor
@@ -102,7 +103,7 @@ class StickerAutoencoder(ModelMixin, ConfigMixin):
         Returns:
             (B, C, H / 8, W / 8), about zero mean and unit variance over the training data.
         """
-        return (self.encoder(image * 2.0 - 1.0) - self.latents_mean) / self.latents_std
+        return encode(self.encoder, image, mean=self.latents_mean, std=self.latents_std)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Premultiplied RGBA of a latent.
@@ -117,8 +118,28 @@ class StickerAutoencoder(ModelMixin, ConfigMixin):
 
     def decode_unclamped(self, latents: Tensor) -> Tensor:
         """As `decode`, not clamped, so that the loss sees how far it is outside: (B, 4, 8 h, 8 w)."""
-        return self.decoder(latents * self.latents_std + self.latents_mean) * 0.5 + 0.5
+        return decode(self.decoder, latents, mean=self.latents_mean, std=self.latents_std)
 
     def forward(self, image: Tensor) -> Tensor:
         """Reconstruction of (B, 4, H, W)."""
         return self.decode(self.encode(image))
+
+
+def encode(encoder: nn.Module, image: Tensor, *, mean: Tensor, std: Tensor) -> Tensor:
+    """Latent of premultiplied RGBA.
+
+    Args:
+        encoder: of a `StickerAutoencoder`.
+        image: (B, 4, H, W) in 0..1.
+        mean: (1, C, 1, 1) of the raw latent.
+        std: likewise.
+
+    Returns:
+        (B, C, H / 8, W / 8), about zero mean and unit variance.
+    """
+    return (encoder(image * 2.0 - 1.0) - mean) / std
+
+
+def decode(decoder: nn.Module, latents: Tensor, *, mean: Tensor, std: Tensor) -> Tensor:
+    """Premultiplied RGBA of a latent, not clamped; see `encode`. (B, C, h, w) to (B, 4, 8 h, 8 w)."""
+    return decoder(latents * std + mean) * 0.5 + 0.5

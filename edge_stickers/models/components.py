@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from edge_stickers.config import MAX_TOKENS
-from edge_stickers.models.autoencoder import COMPRESSION, StickerAutoencoder
+from edge_stickers.models.autoencoder import COMPRESSION, StickerAutoencoder, decode, encode
 from edge_stickers.models.pipeline import StickerPipeline
 from edge_stickers.models.unet import StickerUNet
 from edge_stickers.spec import Component, ComponentSpec, TensorSpec
@@ -34,16 +36,40 @@ class TextEncoderComponent(nn.Module):
         return StickerUNet.project_context(self, hidden, attention_mask)
 
 
+class AutoencoderHalf(nn.Module):
+    """One coder of an autoencoder, by its own name, so that a part holds no layers that it never runs.
+
+    Args:
+        vae: the whole.
+        coder: "encoder" or "decoder".
+    """
+
+    def __init__(self, vae: StickerAutoencoder, coder: Literal["encoder", "decoder"]) -> None:
+        super().__init__()
+        self.coder = coder
+        self.add_module(coder, getattr(vae, coder))
+        self.latents_mean: Tensor
+        self.latents_std: Tensor
+        self.register_buffer("latents_mean", vae.latents_mean)
+        self.register_buffer("latents_std", vae.latents_std)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """An image to its latent, or a latent to its image, see `edge_stickers.models.autoencoder`."""
+        code = encode if self.coder == "encoder" else decode
+        return code(self.get_submodule(self.coder), x, mean=self.latents_mean, std=self.latents_std)
+
+
 class ImageEncoderComponent(nn.Module):
     """The still to its latent: `image` → `image_latents`."""
 
     def __init__(self, vae: StickerAutoencoder) -> None:
         super().__init__()
-        self.vae = vae
+        self.vae = AutoencoderHalf(vae, "encoder")
 
     def forward(self, image: Tensor) -> Tensor:
         """(1, 4, H, W) to (1, C, h, w)."""
-        return self.vae.encode(image)
+        out: Tensor = self.vae(image)
+        return out
 
 
 class UNetComponent(nn.Module):
@@ -66,11 +92,12 @@ class DecoderComponent(nn.Module):
 
     def __init__(self, vae: StickerAutoencoder) -> None:
         super().__init__()
-        self.vae = vae
+        self.vae = AutoencoderHalf(vae, "decoder")
 
     def forward(self, latents: Tensor) -> Tensor:
         """(F, C, h, w) to (F, 4, H, W) in 0..1."""
-        return self.vae.decode(latents)
+        out: Tensor = self.vae(latents)
+        return out.clamp(0.0, 1.0)
 
 
 def component_modules(pipeline: StickerPipeline) -> dict[Component, nn.Module]:

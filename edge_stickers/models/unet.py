@@ -22,7 +22,7 @@ from edge_stickers.models.functional import (
     timestep_embedding,
 )
 from edge_stickers.models.layers import ResBlock, StillAttention, TextAttention
-from edge_stickers.models.narrowed import expect_parts
+from edge_stickers.models.narrowed import expect_parts, expect_widths
 from edge_stickers.models.temporal import TemporalAttention, TemporalConv
 
 TIME_DIM = 64
@@ -119,6 +119,7 @@ class StickerUNet(ModelMixin, ConfigMixin):
     ) -> None:
         super().__init__()
         narrowed = narrowed or {}
+        expect_widths(narrowed, whole=r"still_blocks\.\d+|.*\.block")
         unet = {
             "norm_groups": norm_groups,
             "embed_dim": embed_dim,
@@ -179,7 +180,7 @@ class StickerUNet(ModelMixin, ConfigMixin):
         self.field_projection = nn.Linear(text_dim, pooled_dim)
         self.null_token = nn.Parameter(torch.zeros(text_dim))
 
-        expect_parts(self, narrowed)
+        expect_parts(self, narrowed, (ResBlock, StillAttention, TextAttention, TemporalConv, TemporalAttention))
 
         self.coordinates: Tensor
         self.features: Tensor

@@ -47,6 +47,22 @@ def save_checkpoint(
     part.replace(folder / _FILE)
 
 
+def steps_done(folder: Path) -> int:
+    """Of a stage's checkpoint; 0 where there is none.
+
+    Raises:
+        BundleError: the file is damaged.
+    """
+    path = folder / _FILE
+    if not path.is_file():
+        return 0
+    try:
+        with safe_open(path, framework="pt") as file:
+            return int(json.loads(file.metadata()["step"]))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"checkpoint {path} is damaged ({error}); delete it to start again") from error
+
+
 def load_checkpoint(
     folder: Path, *, model: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Optimizer
 ) -> int:

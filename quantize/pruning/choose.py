@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from edge_stickers.errors import InputError
+from edge_stickers.models.layers import ResBlock
 from edge_stickers.quantize.pruning.structures import CHANNEL_STEP, FEED_FORWARD_STEP, Part, Structure
 
 
@@ -87,7 +88,7 @@ def _slices(structure: Structure, scores: Tensor) -> list[list[int]]:
     """Channels (or heads) of each unit of a structure, the least important first."""
     if structure.kind in ("heads", "whole"):
         return [[int(index)] for index in scores.argsort()]
-    if structure.groups > 1:  # one channel of each group goes at once
+    if isinstance(structure.module, ResBlock):  # one channel of each group of its normalisation goes at once
         grouped = scores.reshape(structure.groups, -1)
         first = torch.arange(structure.groups)[:, None] * grouped.shape[1]
         return [sorted(column) for column in (grouped.argsort(dim=1) + first).t().tolist()]

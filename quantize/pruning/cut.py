@@ -61,7 +61,12 @@ def cut(pipeline: StickerPipeline, goes: Mapping[str, Sequence[int]]) -> Sticker
     return StickerPipeline(**parts, tokenizer=pipeline.tokenizer, scheduler=pipeline.scheduler)
 
 
-def _pruning() -> Any:
+def pruning_library() -> Any:
+    """torch-pruning.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
     try:
         import torch_pruning
     except ImportError as error:
@@ -71,7 +76,7 @@ def _pruning() -> Any:
 
 def _narrow_block(block: nn.Module, channels: list[int]) -> None:
     """Takes channels out between a block's convolutions, and all that the trace of the block ties to them."""
-    tp = _pruning()
+    tp = pruning_library()
     first: Any = block.conv1
     example: tuple[torch.Tensor, ...] = (torch.zeros(1, first.in_channels, 4, 4),)
     if isinstance(block, ResBlock):
@@ -81,7 +86,7 @@ def _narrow_block(block: nn.Module, channels: list[int]) -> None:
 
 
 def _narrow_feed_forward(layer: nn.Module, channels: list[int]) -> None:
-    tp = _pruning()
+    tp = pruning_library()
     wide: Any = layer.intermediate
     narrow: Any = layer.output
     tp.prune_linear_out_channels(wide.dense, channels)
@@ -90,7 +95,7 @@ def _narrow_feed_forward(layer: nn.Module, channels: list[int]) -> None:
 
 def _narrow_heads(attention: nn.Module, heads: list[int]) -> None:
     """Takes heads out of an attention's own layers."""
-    tp = _pruning()
+    tp = pruning_library()
     out: Any = attention.to_out
     match attention:
         case StillAttention():
@@ -116,7 +121,7 @@ def _narrow_heads(attention: nn.Module, heads: list[int]) -> None:
 
 def _narrow_context(unet: StickerUNet, attention: TextAttention, heads: list[int]) -> None:
     """Takes a text attention's keys and values out of the context's projection."""
-    tp = _pruning()
+    tp = pruning_library()
     readers = [module for module in unet.modules() if isinstance(module, TextAttention)]
     index = readers.index(attention)
     first = 2 * sum(unet.text_widths[:index])

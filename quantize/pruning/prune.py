@@ -9,20 +9,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
+from torch import Tensor
 
 from edge_stickers.bundle.manifest import Count, Entry, Sha256, first_problem
 from edge_stickers.bundle.reader import folder_sha256
 from edge_stickers.data.dataset import ClipSource
-from edge_stickers.data.stickers import fetch_twemoji
+from edge_stickers.data.stickers import fetch_twemoji, list_stickers
 from edge_stickers.errors import InputError
 from edge_stickers.media.write import write_atomically
 from edge_stickers.models.autoencoder import COMPRESSION
 from edge_stickers.models.pipeline import StickerPipeline, load_pipeline, save_pipeline
 from edge_stickers.quantize.pruning.choose import choose_units
-from edge_stickers.quantize.pruning.cut import cut
+from edge_stickers.quantize.pruning.cut import cut, pruning_library
 from edge_stickers.quantize.pruning.importance import CLIPS, measure_importance
 from edge_stickers.quantize.pruning.structures import PARTS, Part, clip_flops, structures_of
 from edge_stickers.quantize.recovery import RecoveryPlan, recover
+from edge_stickers.quantize.runs import expect_apart, expect_same
 from edge_stickers.sampling.sampler import DEFAULT_STEPS
 
 DEFAULT_PARTS: tuple[Part, ...] = ("unet", "vae")
@@ -42,6 +44,8 @@ class PruneRequest(Entry):
     parts: Annotated[tuple[Part, ...], Field(min_length=1, strict=False)]
     importance_clips: Annotated[int, Field(ge=1, le=10_000)] = CLIPS
     """Clips that importance was measured on."""
+    stickers_sha256: Sha256
+    """Of the stickers that they show, which are also trained on."""
 
 
 class Sizes(Entry):
@@ -70,7 +74,7 @@ class PruneRecord(Entry):
     narrowed: dict[str, dict[str, Count]]
     """By part: the channels or heads that are left, as the configuration has them."""
     recovery: dict[str, Any] | None = None
-    """The plan of the training that `model/` comes from; None where none has ended."""
+    """The plan of the training that `model/` comes from; None where none has run to its end."""
 
 
 def prune(
@@ -81,6 +85,7 @@ def prune(
     parts: tuple[Part, ...] = DEFAULT_PARTS,
     stickers: Path | None = None,
     importance_clips: int = CLIPS,
+    scores: Mapping[str, Tensor] | None = None,
     plan: RecoveryPlan | None = None,
     latents: Path | None = None,
     stop_after: float | None = None,
@@ -96,6 +101,7 @@ def prune(
         parts: which parts.
         stickers: folder of SVG, PNG or WebP; Twemoji, fetched once, where None.
         importance_clips: how many clips importance is measured on.
+        scores: of `measure_importance` on so many clips; measured where None.
         plan: of the training; None for none.
         latents: where its encoded clips are kept, so that several runs share them; in `runs/` where None.
         stop_after: seconds after which a stage of it saves and ends early.
@@ -109,24 +115,30 @@ def prune(
         InputError: more is asked for than a part has to give, or the folder holds a run of another request.
         MissingDependencyError: torch-pruning, Accelerate or npm is not installed.
     """
-    if output.resolve() == model.resolve():
-        raise InputError(f"the output is the model itself, {model}; expected another folder")
+    expect_apart(model, output, PRUNED, MODEL, RUNS)
+    folder = fetch_twemoji() if stickers is None else stickers
+    list_stickers(folder, "train")  # says what is wrong with it
     try:
         asked = PruneRequest(
-            model_sha256=folder_sha256(model), fraction=fraction, parts=parts, importance_clips=importance_clips
+            model_sha256=folder_sha256(model),
+            fraction=fraction,
+            parts=parts,
+            importance_clips=importance_clips,
+            stickers_sha256=folder_sha256(folder),
         )
     except ValidationError as error:
         raise InputError(f"cannot prune so: {first_problem(error)}; expected a fraction such as 0.3") from None
     known = read_record(output)
     if known is not None:
-        _expect_same(asked, known.asked, output)
+        expect_same(asked.model_dump(), known.asked.model_dump(), where=output)
+    pruning_library()  # says that it is missing before minutes of measuring
     teacher = load_pipeline(model)
     size = teacher.unet.config.sample_size * COMPRESSION
-    folder = fetch_twemoji() if stickers is None else stickers
     source = ClipSource(folder, split="train", size=size, cache=cache)
     if known is None:
         structures = structures_of(teacher, steps=DEFAULT_STEPS)
-        scores = measure_importance(teacher, structures, source=source, clips=importance_clips, on_clip=on_clip)
+        if scores is None:
+            scores = measure_importance(teacher, structures, source=source, clips=importance_clips, on_clip=on_clip)
         goes = choose_units(
             structures,
             scores,
@@ -142,7 +154,7 @@ def prune(
         return known
     pruned = load_pipeline(output / PRUNED)
     held_out = ClipSource(folder, split="validation", size=size, seed=1, cache=cache)
-    recover(
+    finished = recover(
         pruned,
         teacher,
         output / RUNS,
@@ -154,7 +166,7 @@ def prune(
         stop_after=stop_after,
     )
     save_pipeline(pruned, output / MODEL)
-    done = known.model_copy(update={"recovery": asdict(plan)})
+    done = known.model_copy(update={"recovery": asdict(plan) if finished else None})
     _write(done, output)
     return done
 
@@ -183,16 +195,6 @@ def sizes_of(pipeline: StickerPipeline) -> Sizes:
         parameters=parameters,
         kilobytes=2 * sum(parameters.values()) // 1000,
     )
-
-
-def _expect_same(asked: PruneRequest, known: PruneRequest, folder: Path) -> None:
-    """Refuses to go on with a run that was asked for otherwise."""
-    ours, theirs = asked.model_dump(), known.model_dump()
-    differs = [f"{name} {theirs[name]}, now {ours[name]}" for name in ours if ours[name] != theirs[name]]
-    if differs:
-        raise InputError(
-            f"{folder} holds a run that was asked for otherwise ({'; '.join(differs)}); choose another folder"
-        )
 
 
 def _narrower(part: Part, pruned: StickerPipeline, teacher: StickerPipeline) -> bool:

@@ -39,6 +39,9 @@ def test_a_pruned_student_makes_clips(call, tiny_model, discs, cat, tmp_path):
     [
         ((), "expected either --fraction, such as 0.35, or --sweep"),
         (("--fraction", "0.2", "--sweep", "0.2,0.3"), "expected either --fraction"),
+        (("--fraction", "0.2", "--clips", "9"), "--clips is for --sweep"),
+        (("--sweep", "0.2", "--stop-after", "9"), "--stop-after is for --fraction"),
+        (("--fraction", "0.2", "--no-recover", "--steps", "9"), "--no-recover asks for none"),
         (("--fraction", "1.5"), "cannot prune so: fraction"),
         (("--fraction", "0.97", "--no-recover"), "which can give"),
         (("--fraction", "0.2", "--parts", "unet,head"), "--parts names head; known: unet, vae, text_encoder"),

@@ -77,7 +77,7 @@ def test_a_mixed_recipe_is_chosen_and_built(call, refused, tiny_model, tmp_path,
     [
         (("--recipe", "mixed"), "needs a target: --min-psnr, such as 38, or --max-mb"),
         (("--min-psnr", "38"), "are for --recipe mixed"),
-        (("--steps", "3"), "--plan and --steps are for --recover"),
+        (("--steps", "3"), "--plan, --steps and --training-stickers are for --recover"),
         (("--recipe", "fp16", "--recover", "run"), "recipe fp16 has no layer in int8"),
         (("--recipe", "mixed", "--recover", "run"), "choose the mixed recipe first"),
     ],

@@ -76,8 +76,10 @@ def test_a_run_that_was_cut_off_goes_on(student, sensitivity, tmp_path, monkeypa
 
 
 def test_a_file_of_something_else_is_refused_and_left_alone(student, kept, sensitivity, tmp_path):
-    with pytest.raises(InputError, match=r"holds effects on model 000000000000 in 1 clips, now asked for are 1111"):
+    with pytest.raises(InputError, match=r"asked for otherwise \(model_sha256 000000000000, now 111111111111\)"):
         measure_sensitivity(student, path=kept, **{**ASKED, "model_sha256": "1" * 64})
+    with pytest.raises(InputError, match=r"calibration clips=2 .*, now clips=3"):
+        measure_sensitivity(student, path=kept, **{**ASKED, "calibration": Calibration(clips=3)})
     other = tmp_path / "other.json"
     other.write_text(json.dumps({"schema_version": 1}))
     with pytest.raises(InputError, match="keeps no sensitivity"):
@@ -109,6 +111,25 @@ def test_a_mixed_recipe_meets_its_target_and_a_higher_one_costs_more(student, se
         assert all("dB in w8a8" in rule.because for rule in mixed.recipe.rules)
     assert operations(sensitivity, high) < operations(sensitivity, low)
     assert low.recipe == Recipe.model_validate_json(low.recipe.model_dump_json())
+
+
+def test_the_effect_is_that_of_the_recipe_even_where_trials_run_out(student, sensitivity, monkeypatch):
+    from edge_stickers.quantize import mixed
+
+    monkeypatch.setattr(mixed, "_MOST_ROUNDS", 2)
+    monkeypatch.setattr(mixed, "HEADROOM_DB", 30.0)  # what two trials do not reach
+    everything = Recipe(name="all", rules=(Rule(precision="w8a8"),), ranges=sensitivity.ranges)
+    base = decibels(frames_psnr(student, sensitivity, everything).mse)
+    found = choose_mixed(student, sensitivity, min_psnr=base - 1)
+    assert frames_psnr(student, sensitivity, found.recipe) == found.effect
+
+
+def test_patterns_of_several_parts_are_made_from_the_start(student, sensitivity):
+    effects = [
+        frames_psnr(student, sensitivity, Recipe(name="mine", rules=(Rule(layers=layers, precision="w8a16"),)))
+        for layers in ("text_encoder/*", "text*")
+    ]
+    assert effects[0] == effects[1] and effects[0].mse > 0
 
 
 def test_a_size_is_kept_to_with_the_layers_that_matter_least(student, sensitivity):

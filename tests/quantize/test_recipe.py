@@ -105,6 +105,21 @@ def test_float_is_what_a_target_is_fastest_in():
         assert not any("float" in each for each in fitted.mapped)
 
 
+def test_floating_layers_have_one_precision():
+    beside = own({"layers": "unet/*", "precision": "fp32"}, otherwise="fp16")
+    with pytest.raises(
+        InputError, match="has layers in fp32 beside fp16; coreml computes all floating layers in one prec"
+    ):
+        choose_recipe(TARGETS["coreml"], beside)
+    exact = own({"layers": "unet/*", "precision": "float"}, {"precision": "w8a8"}, otherwise="fp32")
+    assert choose_recipe(TARGETS["coreml"], exact).recipe.precisions == ("fp32", "w8a8")
+
+
+def test_tables_alone_want_no_ranges():
+    assert not own({"operators": "embedding", "precision": "w8a8"}).wants_ranges
+    assert own({"operators": "linear", "precision": "w8a8"}).wants_ranges
+
+
 def test_every_layer_is_accounted_to_the_rule_that_decides():
     layers = {"unet/unet.read.a": "conv2d", "unet/a": "linear", "unet/b": "linear", "text_encoder/a": "linear"}
     decided = decisions_of(RECIPES["int8"], layers)
@@ -112,6 +127,8 @@ def test_every_layer_is_accounted_to_the_rule_that_decides():
     assert [(each.precision, each.layers) for each in decided] == [("float", 1), ("w8a8-dynamic", 1), ("w8a8", 2)]
     assert "reads the still's latent" in decided[0].because and decided[2].rule == "* linear"
     assert decisions_of(RECIPES["fp32"], layers)[0] == Decision("fp32", 4, "")
+    volumes = decisions_of(RECIPES["int8"], {"unet/a": "", "unet/b": "linear"})
+    assert [(each.precision, each.layers) for each in volumes] == [("float", 1), ("w8a8", 1)]
 
 
 def test_a_rule_that_fits_no_layer_names_some_that_resemble_it():

@@ -38,11 +38,9 @@ def run(pipeline):
         return pipeline.unet(noise[:, :channels], time, context, still[:, :channels], strength)
 
 
-@pytest.mark.parametrize("name", ["middle.attention", "down.1.text", "down.0.attention", "up.0.0.text"])
+@pytest.mark.parametrize("name", ["middle.attention", "down.1.attention", "down.1.text", "middle.text"])
 def test_heads_that_go_are_heads_whose_way_out_is_shut(student, structures, name):
-    each = next((s for s in structures if s.name == name), None)
-    if each is None or each.units < 2:
-        pytest.skip(f"the tiny student has no two heads at {name}")
+    assert next(s for s in structures if s.name == name).units == 2
     shut = copy.deepcopy(student)
     layer = shut.unet.get_submodule(name)
     with torch.no_grad():
@@ -147,8 +145,19 @@ def test_a_pruned_student_can_be_pruned_again(pruned):
     assert torch.isfinite(run(smaller)).all()
 
 
-@pytest.mark.parametrize(("kind", "narrowed"), [(StickerUNet, {"down.9.block": 8}), (StickerAutoencoder, {"mid.0": 8})])
-def test_a_configuration_that_narrows_what_is_not_there(kind, narrowed, student):
-    config = (student.unet if kind is StickerUNet else student.vae).config
-    with pytest.raises(InputError, match="expected a part of the model"):
-        kind.from_config({**config, "narrowed": narrowed})
+@pytest.mark.parametrize(
+    ("part", "narrowed", "message"),
+    [
+        ("unet", {"down.9.block": 8}, "expected the name of a ResBlock or"),
+        ("unet", {"conv_in": 7}, "expected the name of a ResBlock or"),
+        ("unet", {"down.0.block": 0}, "'down.0.block': 0; expected a whole number of 1 or more"),
+        ("unet", {"down.0.still": -1}, "expected a whole number of 0 or more"),
+        ("vae", {"decoder.0": 3}, "expected the name of a ConvBlock in the model"),
+        ("vae", {"decoder.2": -8}, "expected a whole number of 0 or more"),
+        ("vae", {"decoder.2": 1.5}, "'decoder.2': 1.5; expected a whole number"),
+    ],
+)
+def test_a_configuration_that_narrows_what_cannot_be(student, part, narrowed, message):
+    module = getattr(student, part)
+    with pytest.raises(InputError, match=message):
+        type(module).from_config({**module.config, "narrowed": narrowed})

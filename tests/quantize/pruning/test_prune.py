@@ -107,11 +107,19 @@ def test_a_folder_that_holds_something_else_is_left_alone(tiny_model, discs, tmp
     with pytest.raises(InputError, match=r"is no record of a pruning .*choose another folder"):
         prune(tiny_model, tmp_path, fraction=0.3, stickers=discs)
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
-    with pytest.raises(InputError, match="the output is the model itself"):
-        prune(tiny_model, tiny_model, fraction=0.3, stickers=discs)
+    for output in (tiny_model, tiny_model / "runs", tiny_model.parent):  # which would get a folder `model`, too
+        with pytest.raises(InputError, match="would be written into the model"):
+            prune(tiny_model, output, fraction=0.3, stickers=discs)
     for fraction in (0.0, 1.0, float("nan")):
         with pytest.raises(InputError, match="cannot prune so: fraction"):
             prune(tiny_model, tmp_path / "new", fraction=fraction, stickers=discs)
+
+
+def test_a_recovery_that_was_stopped_early_has_not_ended(tiny_model, discs, tmp_path):
+    asked = {"fraction": 0.3, "stickers": discs, "importance_clips": 2, "cache": tmp_path / "cache", "plan": SHORT}
+    stopped = prune(tiny_model, tmp_path / "out", **asked, stop_after=0)
+    assert stopped.recovery is None and (tmp_path / "out" / "model" / "model_index.json").is_file()
+    assert prune(tiny_model, tmp_path / "out", **asked).recovery is not None
 
 
 def test_a_sweep_writes_its_curve(tiny_model, discs, tmp_path, monkeypatch):
@@ -140,3 +148,6 @@ def test_a_sweep_writes_its_curve(tiny_model, discs, tmp_path, monkeypatch):
     assert [done for _, done, _ in told] == list(range(len(told))) and told[-1][1] < told[-1][2]
     with pytest.raises(InputError, match="expected fractions between 0 and 1"):
         prune_sweep(tiny_model, tmp_path, [0.5, 1.5], parts=("unet",), stickers=discs)
+    with pytest.raises(InputError, match="asked to take 97% of the operations out of unet"):
+        prune_sweep(tiny_model, tmp_path / "new", [0.1, 0.97], parts=("unet",), stickers=discs)
+    assert not (tmp_path / "new").exists()
