@@ -66,7 +66,7 @@ def command(
         raise click.UsageError("--stop-after is for --fraction; a sweep that was cut off goes on where it stopped")
     if sweep is None and clips is not None:
         raise click.UsageError("--clips is for --sweep")
-    if not recover and not plan == steps == stop_after:  # all None
+    if not recover and any(each is not None for each in (plan, steps, stop_after)):
         raise click.UsageError("--plan, --steps and --stop-after are for a recovery, and --no-recover asks for none")
     from edge_stickers import default_student
     from edge_stickers.quantize.recovery import RecoveryPlan

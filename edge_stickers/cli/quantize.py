@@ -77,7 +77,7 @@ def command(
 
     folder = default_student() if model is None else model
     chosen = stickers or STICKERS
-    if recover is None and not plan == steps == training_stickers:  # all None
+    if recover is None and any(each is not None for each in (plan, steps, training_stickers)):
         raise click.UsageError("--plan, --steps and --training-stickers are for --recover")
     if recipe == "mixed":
         if recover is not None:
@@ -88,6 +88,10 @@ def command(
     if min_psnr is not None or max_mb is not None or sensitivity is not None:
         raise click.UsageError("--min-psnr, --max-mb and --sensitivity are for --recipe mixed")
     if recover is not None:
+        from edge_stickers.quantize.qat import expect_int8
+        from edge_stickers.quantize.recipe import find_recipe
+
+        expect_int8(find_recipe(recipe))
         calibrated = _calibrated(folder, recipe, chosen, clips=clips)
         _recover(folder, output, calibrated, recover, training_stickers, plan=plan, steps=steps, as_json=as_json)
         return
