@@ -1,1 +1,1 @@
-"""Smaller and faster students: recipes that say each layer's precision, calibration, the form that targets take."""
+"""Smaller and faster students: recipes of precision, calibration, sensitivity, training in int8, pruning."""
