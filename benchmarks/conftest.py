@@ -50,6 +50,20 @@ def int8_bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     return made
 
 
+@pytest.fixture(scope="session")
+def openvino_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The recipe `int8` in ONNX, but for the modulation: OpenVINO 2026.4 fails to load its linear layers in w8a16."""
+    from edge_stickers.build import build
+    from edge_stickers.convert.cache import ConversionCache
+    from edge_stickers.quantize.recipe import RECIPES, Rule
+
+    rules = (Rule(layers="unet/*.modulation", precision="float"), *RECIPES["int8"].rules)
+    folder = tmp_path_factory.mktemp("bundle") / "openvino"
+    recipe = RECIPES["int8"].model_copy(update={"name": "int8-openvino", "rules": rules})
+    build(None, ["onnx"], folder, recipe=recipe, cache=ConversionCache())
+    return Bundle.open(folder)
+
+
 @pytest.fixture
 def compare(request: pytest.FixtureRequest, benchmark) -> Iterator[object]:  # noqa: ANN001 - of a plugin
     """Times contenders in alternation and keeps the rows for the table."""

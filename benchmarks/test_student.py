@@ -43,7 +43,7 @@ STEPS = 4
 
 
 @pytest.fixture(scope="module")
-def engines(bundle: Bundle, int8_bundles: Mapping[str, Bundle]) -> Mapping[str, Engine]:
+def engines(bundle: Bundle, int8_bundles: Mapping[str, Bundle], request: pytest.FixtureRequest) -> Mapping[str, Engine]:
     folder = default_student()
     specs = component_specs(load_pipeline(folder))
     worker = Worker(EAGER, "benchmarks.eager:open_program")
@@ -56,7 +56,7 @@ def engines(bundle: Bundle, int8_bundles: Mapping[str, Bundle]) -> Mapping[str, 
     opened |= {f"{INT8} {name}": open_bundle(each, "executorch") for name, each in int8_bundles.items()}
     opened[ONNX_INT8] = open_bundle(int8_bundles["int8"], "onnx")
     if importlib.util.find_spec("openvino") is not None:  # pip install openvino
-        opened[OPENVINO_INT8] = _openvino(int8_bundles["int8"])
+        opened[OPENVINO_INT8] = _openvino(request.getfixturevalue("openvino_bundle"))
     yield opened
     for engine in opened.values():
         engine.close()

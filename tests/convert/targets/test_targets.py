@@ -137,10 +137,8 @@ def test_unknown_names_list_the_known_ones(tiny_pipeline, tmp_path):
         target("tflite")
     with pytest.raises(InputError, match="no component named 'vae'; known: text_encoder"):
         convert(tiny_pipeline, targets=["onnx"], components=["vae"], folder=tmp_path)
-    with pytest.raises(
-        InputError, match="onnx has no precision 'w8a8-dynamic', which recipe int8 asks for; it has fp32"
-    ):
-        convert(tiny_pipeline, targets=["onnx"], recipe="int8", folder=tmp_path)
+    with pytest.raises(InputError, match="onnx has no precision 'fp16', which recipe fp16 asks for; it has fp32"):
+        convert(tiny_pipeline, targets=["onnx"], recipe="fp16", folder=tmp_path)
     with pytest.raises(InputError, match="is no folder"):
         convert(tiny_pipeline, targets=["onnx"], folder=tmp_path / "gone")
     with pytest.raises(InputError, match="no target was named"):
