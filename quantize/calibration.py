@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edge_stickers.models.pipeline import StickerPipeline
 from edge_stickers.quantize.clips import STICKERS, ClipMaker, clip_tasks
-from edge_stickers.quantize.layers import layers_of
+from edge_stickers.quantize.layers import layers_of, running_part
 from edge_stickers.quantize.recipe import HIGHEST, LOWEST, Calibration, Range, Recipe
 
 _MOST = 2**18
@@ -60,11 +60,10 @@ def _watched(modules: Mapping[Any, nn.Module], recipe: Recipe) -> Iterator[Calla
     kind: Any = MinMaxObserver if recipe.calibration.clipping == "minmax" else HistogramObserver
     int8: Any = {"dtype": torch.int8, "qscheme": torch.per_tensor_affine, "quant_min": LOWEST, "quant_max": HIGHEST}
     watchers: dict[str, tuple[Any, Any]] = {}
-    running: list[Any] = [None]  # parts share layers: each has a range for the part that runs
 
     def watch(name: str) -> Callable[[nn.Module, Sequence[Tensor], Tensor], None]:
         def look(_: nn.Module, inputs: Sequence[Tensor], output: Tensor) -> None:
-            if name.split("/")[0] != running[0]:
+            if name.split("/")[0] != running():  # parts share layers: each has a range for the part that runs
                 return
             if name not in watchers:
                 watchers[name] = (kind(**int8), kind(**int8))
@@ -79,13 +78,12 @@ def _watched(modules: Mapping[Any, nn.Module], recipe: Recipe) -> Iterator[Calla
         for name, (layer, operator) in layers_of(modules).items()
         if recipe.precision(name, operator) == "w8a8" and operator != "embedding"
     ]
-    for component, module in modules.items():
-        hooks.append(module.register_forward_pre_hook(lambda *_, now=component: running.__setitem__(0, now)))
     try:
-        yield lambda: {
-            name: Range(input=_limits(into, recipe.calibration), output=_limits(out, recipe.calibration))
-            for name, (into, out) in watchers.items()
-        }
+        with running_part(modules) as running:
+            yield lambda: {
+                name: Range(input=_limits(into, recipe.calibration), output=_limits(out, recipe.calibration))
+                for name, (into, out) in watchers.items()
+            }
     finally:
         for hook in hooks:
             hook.remove()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from edge_stickers.quantize.layers import layers_of
+from edge_stickers.quantize.layers import layers_of, running_part
 from edge_stickers.quantize.pt2e import EPS, range_of, scale_and_zero
 from edge_stickers.quantize.recipe import HIGHEST, INT8, LOWEST, Range, Recipe
 
@@ -34,28 +34,25 @@ def fake_quantized(modules: Mapping[Any, nn.Module], recipe: Recipe) -> Iterator
     """
     layers = layers_of(modules)
     owners = Counter(id(layer) for layer, _ in layers.values())
-    running: list[Any] = [None]
-    hooks = [
-        module.register_forward_pre_hook(lambda *_, now=component: running.__setitem__(0, now))
-        for component, module in modules.items()
-    ]
+    hooks: list[Any] = []
     rounded: list[nn.Module] = []
     try:
-        for name, (layer, operator) in layers.items():
-            precision = recipe.precision(name, operator)
-            shared = owners[id(layer)] > 1  # parts share layers: each rounds for the part that runs
-            if precision not in INT8 or (shared and precision == "w8a8" and name not in recipe.ranges):
-                continue
-            floating = precision == "w8a16" or operator == "embedding"  # what goes in and comes out
-            component = name.split("/")[0]
-            runs = (lambda component=component: running[0] == component) if shared else _always
-            weight = RoundedWeight(axis=1 if operator == "conv_transpose2d" else 0, runs=runs)
-            parametrize.register_parametrization(layer, "weight", weight)
-            rounded.append(layer)
-            if not floating:
-                known = range_of(recipe, name) if precision == "w8a8" else None
-                hooks += _round_activations(layer, known, runs)
-        yield
+        with running_part(modules) as running:
+            for name, (layer, operator) in layers.items():
+                precision = recipe.precision(name, operator)
+                shared = owners[id(layer)] > 1  # parts share layers: each rounds for the part that runs
+                if precision not in INT8 or (shared and precision == "w8a8" and name not in recipe.ranges):
+                    continue
+                floating = precision == "w8a16" or operator == "embedding"  # what goes in and comes out
+                component = name.split("/")[0]
+                runs = (lambda component=component: running() == component) if shared else _always
+                weight = RoundedWeight(axis=1 if operator == "conv_transpose2d" else 0, runs=runs)
+                parametrize.register_parametrization(layer, "weight", weight)
+                rounded.append(layer)
+                if not floating:
+                    known = range_of(recipe, name) if precision == "w8a8" else None
+                    hooks += _round_activations(layer, known, runs)
+            yield
     finally:
         for hook in hooks:
             hook.remove()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -42,6 +43,28 @@ def layers_of(modules: Mapping[Any, nn.Module]) -> dict[str, tuple[nn.Module, st
         for name, layer in module.named_modules()
         if type(layer) in OPERATORS and not (isinstance(layer, nn.Embedding) and layer.num_embeddings < LEAST_ROWS)
     }
+
+
+@contextmanager
+def running_part(modules: Mapping[Any, nn.Module]) -> Iterator[Callable[[], str | None]]:
+    """Which of a student's parts runs, for parts share layers.
+
+    Args:
+        modules: its parts, by component.
+
+    Yields:
+        A function of the component that was called last; it says None before the first call.
+    """
+    running: list[str | None] = [None]
+    hooks = [
+        module.register_forward_pre_hook(lambda *_, now=component: running.__setitem__(0, now))
+        for component, module in modules.items()
+    ]
+    try:
+        yield lambda: running[0]
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def check_layers(recipe: Recipe, layers: Iterable[str]) -> None:

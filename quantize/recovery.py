@@ -133,8 +133,6 @@ class DenoiserRecovery(DenoiserStage):
         seed: of the order of the clips.
     """
 
-    name = "denoiser"
-
     def __init__(
         self,
         student: StickerPipeline,
